@@ -1,0 +1,1 @@
+"""One module per runtime, found by its file name."""

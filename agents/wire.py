@@ -1,0 +1,197 @@
+"""The protocol between host and agent: the job that goes out, the journal lines that come back.
+
+Everything is JSON. Times are integer nanoseconds, memory is KiB, and samples are raw: the
+statistics belong to the host alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Literal, Optional, TypedDict
+
+JOB_SCHEMA = "edgeproof.job/1"
+
+Status = Literal["ok", "failed", "unsupported", "invalid"]
+
+
+class TensorSpec(TypedDict):
+    """One model input as the file declares it, with the shape this cell feeds."""
+
+    name: str
+    dtype: str  # numpy's name: float32, int8, ...
+    shape: List[int]  # complete: batch and free dimensions are filled in
+    scale: Optional[float]  # real = (quantised - zero_point) * scale; null when not quantised
+    zero_point: Optional[int]
+
+
+class Cell(TypedDict):
+    """One variant x runtime x precision x batch x threads x scenario on one device."""
+
+    id: str
+    variant: str
+    runtime: str
+    precision: str  # requested; what ran comes back in Executed
+    batch: int
+    threads: int
+    scenario: str
+    artifact: str  # sha256 of the model file; "" when no file suits the runtime
+    format: str
+    inputs: List[TensorSpec]
+    evaluation: str  # id of the evaluation this cell shares with others of the same file
+
+
+class Group(TypedDict):
+    """Cells measured together, interleaved, because they will be compared."""
+
+    id: str
+    kind: Literal["variant", "runtime"]
+    baseline: Optional[str]  # a cell id; null when the baseline cannot run in this group
+    cells: List[str]
+    launches: int
+
+
+class Evaluation(TypedDict):
+    """A first run of one model file in one runtime: does it load, and is it right."""
+
+    id: str
+    cell: str  # the cell whose settings it uses
+
+
+class Dataset(TypedDict):
+    """Labelled samples on the device, an .npz file."""
+
+    artifact: str
+    inputs: Dict[str, str]  # model input -> key in the file; "" stands for the only input
+    labels: str
+    samples: int
+
+
+class Runtime(TypedDict):
+    """Where a runtime lies on the device; an empty path means the board's own packages."""
+
+    path: str
+
+
+class Timing(TypedDict):
+    """How much each launch measures."""
+
+    blocks: int
+    block_iterations: int
+    block_ns: int
+    warmup_iterations: int
+    warmup_ns: int
+    warmup_cap_ns: int
+    answer_timeout_s: float
+
+
+class Job(TypedDict):
+    """Everything one device is asked to do in a run."""
+
+    schema: str
+    run: str
+    device: str
+    seed: int
+    budget_s: float
+    timing: Timing
+    runtimes: Dict[str, Runtime]
+    dataset: Optional[Dataset]
+    cells: Dict[str, Cell]
+    evaluations: List[Evaluation]
+    groups: List[Group]
+    done_evaluations: List[str]
+    done_launches: List[List[Any]]  # [group, ordinal]: stored by the host already
+
+
+class Memory(TypedDict):
+    """Resident memory of the process that ran the cell, KiB."""
+
+    peak_kib: int  # VmHWM at the end of the launch
+    anon_kib: int  # RssAnon then: without the pages of shared libraries
+    floor_kib: int  # VmHWM before the runtime was imported
+
+
+class Executed(TypedDict, total=False):
+    """What really ran, read back from the runtime; null where it does not tell."""
+
+    precision: Optional[str]
+    threads: Optional[int]
+    provider: Optional[str]  # execution provider, device or delegate
+    runtime_version: Optional[str]
+    note: Optional[str]
+
+
+class Warmup(TypedDict):
+    """How the warm-up went: capped means it never became steady."""
+
+    iterations: int
+    steady: bool
+    ns: int
+
+
+class Noise(TypedDict):
+    """What disturbed a cell's timed blocks."""
+
+    involuntary_switches: int
+    run_delay_ns: Optional[int]  # time runnable but waiting for a core, /proc/self/schedstat
+
+
+class CellLaunch(TypedDict):
+    """One fresh process of one cell and the blocks measured in it."""
+
+    cell: str
+    status: Status
+    reason: Optional[str]
+    blocks: List[List[int]]  # ns per inference, in order; the first of each block follows a switch
+    load_ns: Optional[int]
+    import_ns: Optional[int]
+    first_ns: Optional[int]
+    warmup: Optional[Warmup]
+    memory: Optional[Memory]
+    executed: Executed
+    noise: Optional[Noise]
+    cpus: List[int]
+
+
+class LaunchEvent(TypedDict):
+    """Journal line: one launch of one group is complete."""
+
+    kind: Literal["launch"]
+    group: str
+    ordinal: int
+    started: float  # seconds since the epoch, the device's clock
+    seconds: float
+    interleaved: bool  # false: memory did not allow the workers side by side
+    spawn_order: List[str]
+    block_order: List[str]
+    cells: List[CellLaunch]
+
+
+class EvaluationEvent(TypedDict):
+    """Journal line: one evaluation is complete."""
+
+    kind: Literal["evaluation"]
+    evaluation: str
+    cell: str
+    status: Status
+    reason: Optional[str]
+    top: Optional[List[List[int]]]  # per sample the classes with the best scores, at most five
+    nonfinite: int  # samples with a NaN or infinite score
+    seconds: float
+    executed: Executed
+
+
+class DoingEvent(TypedDict):
+    """Journal line for the progress display: what starts now."""
+
+    kind: Literal["doing"]
+    what: str
+    done: int
+    total: int
+    elapsed_s: float
+
+
+class FinishedEvent(TypedDict):
+    """Journal line: the job is over."""
+
+    kind: Literal["finished"]
+    reason: Literal["done", "budget", "stopped"]
+    elapsed_s: float

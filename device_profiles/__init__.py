@@ -1,0 +1,1 @@
+"""Facts about kinds of boards, one YAML file each."""

@@ -1,0 +1,1 @@
+"""The host controller: plans a study, drives the agents, stores what they measured."""

@@ -1,0 +1,1 @@
+"""From stored launches to statistics, comparisons, verdicts and pages."""

@@ -1,0 +1,91 @@
+"""A run as the reports see it: what was asked, what the devices are, every launch that came back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from agents import wire
+
+
+@dataclass(frozen=True)
+class DeviceRecord:
+    """One device of a run; a device that could not be reached has a reason and no facts."""
+
+    name: str
+    profile: str
+    status: str  # ok | failed | running
+    reason: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    pushed_bytes: Mapping[str, int] = field(default_factory=dict)  # agent, models, datasets, runtimes
+    seconds: float | None = None  # board time
+
+
+@dataclass(frozen=True)
+class ArtifactRecord:
+    """One model file: size in bytes, share of zero weights (0..1), where it came from."""
+
+    sha256: str
+    file: str
+    format: str
+    bytes: int
+    compressed_bytes: int | None
+    sparsity: float | None
+    reason: str | None = None  # why sparsity or compressed size is null
+    provenance: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class CellRecord:
+    """One planned cell on one device; a status other than ok was known before measuring."""
+
+    device: str
+    cell: wire.Cell
+    status: wire.Status
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class GroupRecord:
+    """One planned group on one device."""
+
+    device: str
+    group: wire.Group
+
+
+@dataclass(frozen=True)
+class LaunchRecord:
+    """One cell's part of one launch of one group."""
+
+    device: str
+    group: str
+    ordinal: int
+    interleaved: bool
+    seconds: float  # board time of the whole launch of the group
+    launch: wire.CellLaunch
+
+
+@dataclass(frozen=True)
+class EvaluationRecord:
+    """One evaluation that came back."""
+
+    device: str
+    event: wire.EvaluationEvent
+
+
+@dataclass(frozen=True)
+class Run:
+    """One execution of a study, complete or not."""
+
+    id: str
+    study: Mapping[str, Any]  # the study document, validated
+    started: str  # ISO 8601, UTC
+    finished: str | None
+    devices: Sequence[DeviceRecord]
+    artifacts: Mapping[str, ArtifactRecord]  # by sha256
+    cells: Sequence[CellRecord]
+    groups: Sequence[GroupRecord]
+    launches: Sequence[LaunchRecord]
+    evaluations: Sequence[EvaluationRecord]
+    labels: Sequence[int] | None  # of the dataset, in its order
