@@ -1,1 +1,1 @@
-"""What runs on the device: a standalone agent (Python 3.8+, standard library, numpy, one runtime)."""
+"""What runs on the device: a standalone agent for Python 3.8+, numpy and one runtime."""

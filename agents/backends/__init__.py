@@ -1,1 +1,77 @@
-"""One module per runtime, found by its file name."""
+"""What a backend is: one module per runtime, found by its file name.
+
+A backend module has MODULE (what to import), REQUIRES (what to install for it), FORMATS (which
+model files it reads, the preferred first), LACKS (phrases by which the runtime says that it lacks
+an operator) and `load(path, cell, trace)`, which returns a Session.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Protocol, Sequence, Tuple
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from agents import wire
+
+
+class UnsupportedError(Exception):
+    """The runtime cannot do what the cell asks for; the message is the reason."""
+
+
+class Session(Protocol):
+    """One loaded model, ready to run."""
+
+    input_dtypes: Dict[str, str]  # by the names of the cell's inputs, as the runtime wants them
+    infer: Callable[[], Any]  # the timed call and nothing else
+
+    def bind(self, arrays: Dict[str, Any]) -> None:
+        """Take the inputs of the next inferences; arrays have the cell's shapes and dtypes."""
+
+    def outputs(self) -> List[Any]:
+        """Return the arrays of the last inference, in the model's order."""
+
+    def executed(self) -> wire.Executed:
+        """Read back what really ran; called once, after the last inference."""
+
+
+def names() -> List[str]:
+    """List the runtimes that have a backend."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def find(runtime: str) -> ModuleType:
+    """Import the backend of a runtime; raises ImportError when there is none."""
+    return importlib.import_module("agents.backends." + runtime)
+
+
+def by_name(specs: Sequence[wire.TensorSpec], actual: Sequence[str]) -> List[int]:
+    """Position of each declared input among the runtime's own; one input needs no equal name.
+
+    Raises UnsupportedError when a name is missing.
+    """
+    if len(specs) == 1 and len(actual) == 1:
+        return [0]
+    missing = [spec["name"] for spec in specs if spec["name"] not in actual]
+    if missing or len(specs) != len(actual):
+        raise UnsupportedError(
+            "the runtime names the inputs {}, the file {}".format(
+                list(actual), [spec["name"] for spec in specs]
+            )
+        )
+    return [list(actual).index(spec["name"]) for spec in specs]
+
+
+def dominant(layers: Dict[str, int]) -> Tuple[Optional[str], Optional[str]]:
+    """Name the precision most compute layers ran in, and a note when they differ.
+
+    `layers` counts convolutions and matrix products by precision; empty gives null for both.
+    """
+    if not layers:
+        return None, None
+    ranked = sorted(layers.items(), key=lambda item: (-item[1], item[0]))
+    if len(ranked) == 1:
+        return ranked[0][0], None
+    return ranked[0][0], "layers: " + ", ".join("{1} {0}".format(*item) for item in ranked)

@@ -1,0 +1,126 @@
+"""OpenVINO on the CPU: preset tensors and shared outputs, so that a call copies nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Callable, Dict, List, Optional
+
+from agents import wire
+from agents.backends import UnsupportedError, by_name, dominant
+
+MODULE = "openvino"
+REQUIRES = ("openvino",)
+FORMATS = ("onnx", "openvino", "tflite")
+LACKS = ("OpenVINO does not support the following", "is not supported", "No translator found")
+
+DEVICE = "CPU"
+HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
+COMPUTE = ("Convolution", "FullyConnected", "MatMul", "Deconvolution", "GroupConvolution")
+PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u8": "int8"}
+DTYPES = {
+    "f32": "float32",
+    "f16": "float16",
+    "f64": "float64",
+    "i8": "int8",
+    "u8": "uint8",
+    "i16": "int16",
+    "i32": "int32",
+    "i64": "int64",
+    "boolean": "bool",
+}
+
+
+class OpenVinoSession:
+    """One compiled model and one infer request."""
+
+    infer: Callable[[], Any]
+
+    def __init__(self, path: str, cell: wire.Cell) -> None:
+        import openvino as ov
+
+        self.ov = ov
+        model = ov.Core().read_model(path)
+        order = by_name(cell["inputs"], input_names(model, cell))
+        model.reshape({model.inputs[at]: spec["shape"] for spec, at in zip(cell["inputs"], order)})
+        self.compiled = ov.Core().compile_model(model, DEVICE, options(cell))
+        self.positions = {spec["name"]: at for spec, at in zip(cell["inputs"], order)}
+        self.input_dtypes = {
+            name: numpy_name(self.compiled.inputs[at].element_type.get_type_name())
+            for name, at in self.positions.items()
+        }
+        self.request = self.compiled.create_infer_request()
+        self.kept: List[Any] = []
+
+    def bind(self, arrays: Dict[str, Any]) -> None:
+        """Preset the input tensors; they share the arrays' memory."""
+        self.kept = [
+            (self.positions[name], self.ov.Tensor(array, shared_memory=True))
+            for name, array in arrays.items()
+        ]
+        for position, tensor in self.kept:
+            self.request.set_input_tensor(position, tensor)
+        request = self.request
+        self.infer = lambda: request.infer(share_outputs=True)
+
+    def outputs(self) -> List[Any]:
+        """Copy the output tensors of the request."""
+        return [
+            self.request.get_output_tensor(at).data.copy()
+            for at in range(len(self.compiled.outputs))
+        ]
+
+    def executed(self) -> wire.Executed:
+        """Read the effective properties and the precision of each layer of the compiled graph."""
+        precision, note = dominant(layer_precisions(self.compiled.get_runtime_model()))
+        hint = self.compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        effective = "precision hint in effect {}".format(PRECISIONS.get(hint, hint))
+        return {
+            "precision": precision,
+            "threads": int(self.compiled.get_property("INFERENCE_NUM_THREADS")),
+            "provider": ",".join(self.compiled.get_property("EXECUTION_DEVICES")),
+            "runtime_version": self.ov.__version__,
+            "note": "; ".join(part for part in (effective, note) if part),
+        }
+
+
+def input_names(model: Any, cell: wire.Cell) -> List[str]:
+    """For each input of the model the declared name that it answers to, else its first own."""
+    declared = {spec["name"] for spec in cell["inputs"]}
+    return [
+        next(iter(sorted(declared & set(port.names))), next(iter(sorted(port.names)), ""))
+        for port in model.inputs
+    ]
+
+
+def options(cell: wire.Cell) -> Dict[str, Any]:
+    """Compile options of a cell: latency of one request, this many threads, no own pinning."""
+    return {
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": "1",
+        "INFERENCE_NUM_THREADS": str(cell["threads"]),
+        "INFERENCE_PRECISION_HINT": HINTS[cell["precision"]],
+        "ENABLE_CPU_PINNING": "NO",  # the worker pins the process itself
+    }
+
+
+def layer_precisions(runtime_model: Any) -> Dict[str, int]:
+    """Count the compute layers of a compiled graph by the precision they run in."""
+    found: List[Optional[str]] = []
+    for layer in runtime_model.get_ops():
+        info = layer.get_rt_info()
+        if "layerType" in info and info["layerType"].astype(str) in COMPUTE:
+            raw = info["runtimePrecision"].astype(str) if "runtimePrecision" in info else ""
+            found.append(PRECISIONS.get(raw, raw or None))
+    return dict(Counter(precision for precision in found if precision))
+
+
+def numpy_name(element_type: str) -> str:
+    """Translate OpenVINO's name of an element type; raises UnsupportedError for others."""
+    if element_type not in DTYPES:
+        raise UnsupportedError("input type {} cannot be fed".format(element_type))
+    return DTYPES[element_type]
+
+
+def load(path: str, cell: wire.Cell, trace: bool) -> OpenVinoSession:
+    """Load an ONNX, IR or TFLite file; the compiled graph tells what runs, so trace is unused."""
+    return OpenVinoSession(path, cell)

@@ -1,0 +1,60 @@
+"""The job as laid out on the device: where files lie and how a worker is started for a cell."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Dict, NamedTuple
+
+from agents import cpus, process, wire
+
+
+class Bench(NamedTuple):
+    """A job and its folders."""
+
+    job: wire.Job
+    root: str  # of everything edgeproof has on the device
+    folder: str  # of the job
+
+    def blob(self, sha256: str) -> str:
+        """Path of a file that was pushed."""
+        return os.path.join(self.root, "blobs", sha256)
+
+    def model(self, cell: wire.Cell) -> str:
+        """Path of a cell's model under a name with its format's suffix: runtimes go by it."""
+        link = os.path.join(self.folder, "models", cell["artifact"] + "." + cell["format"])
+        if not os.path.islink(link):
+            os.makedirs(os.path.dirname(link), exist_ok=True)
+            os.symlink(self.blob(cell["artifact"]), link)
+        return link
+
+    def spawn(self, cell: wire.Cell, purpose: str) -> process.Process:
+        """Start a worker; its log is named after the purpose and the cell."""
+        folder = os.path.join(self.folder, "logs")
+        os.makedirs(folder, exist_ok=True)
+        log = os.path.join(folder, "{}-{}.log".format(purpose, cell["id"].replace("/", "_")))
+        runtime = self.job["runtimes"][cell["runtime"]]
+        return process.Process(process.command(), process.environment(runtime["path"]), log)
+
+    def load_request(self, cell: wire.Cell, trace: bool) -> Dict[str, Any]:
+        """Build the first message to a worker; raises WorkerError when there are too few cores."""
+        allowed = os.sched_getaffinity(0)
+        if len(allowed) < cell["threads"]:
+            raise process.WorkerError(
+                "unsupported",
+                "{} threads asked for, {} cores there".format(cell["threads"], len(allowed)),
+            )
+        dataset = self.job["dataset"]
+        return {
+            "do": "load",
+            "cell": cell,
+            "path": self.model(cell),
+            "cpus": cpus.choose(cell["threads"], allowed),
+            "trace": trace,
+            "dataset": dataset,
+            "dataset_path": self.blob(dataset["artifact"]) if dataset else None,
+        }
+
+    @property
+    def timeout(self) -> float:
+        """Seconds a worker may take for one answer."""
+        return self.job["timing"]["answer_timeout_s"]

@@ -1,0 +1,100 @@
+"""What kind of machine this is: the facts a result is worthless without."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from typing import Any, Dict, List, Optional
+
+from agents import proc
+
+
+def read(path: str) -> Optional[str]:
+    """Read a small file of the kernel's; null when it is not there or not readable."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read().strip().strip("\0")
+    except OSError:
+        return None
+
+
+def cpu_model() -> Optional[str]:
+    """Name of the processor, as /proc/cpuinfo or the device tree has it."""
+    for line in (read("/proc/cpuinfo") or "").splitlines():
+        if line.lower().startswith(("model name", "hardware")):
+            return line.partition(":")[2].strip()
+    return read("/proc/device-tree/model")
+
+
+def cpu_flags() -> List[str]:
+    """Instruction sets of the first CPU."""
+    for line in (read("/proc/cpuinfo") or "").splitlines():
+        if line.lower().startswith(("flags", "features")):
+            return line.partition(":")[2].split()
+    return []
+
+
+def clocks() -> Dict[str, Optional[str]]:
+    """Governor and clock limits of the first CPU; null where the machine does not tell."""
+    folder = "/sys/devices/system/cpu/cpu0/cpufreq/"
+    names = ("scaling_governor", "scaling_cur_freq", "scaling_min_freq", "scaling_max_freq")
+    return {name: read(folder + name) for name in names}
+
+
+def temperatures() -> Dict[str, int]:
+    """Thermal zones by type, in thousandths of a degree Celsius."""
+    found = {}
+    for zone in sorted(glob.glob("/sys/class/thermal/thermal_zone*")):
+        value = read(zone + "/temp")
+        if value is not None and value.lstrip("-").isdigit():
+            found[read(zone + "/type") or os.path.basename(zone)] = int(value)
+    return found
+
+
+def image() -> Optional[str]:
+    """Name of the installed system."""
+    for line in (read("/etc/os-release") or "").splitlines():
+        if line.startswith("PRETTY_NAME="):
+            return line.partition("=")[2].strip('"')
+    return None
+
+
+def collect(root: str) -> Dict[str, Any]:
+    """Gather all facts; `root` is the folder whose disk matters."""
+    libc, libc_version = platform.libc_ver()
+    existing = root
+    while not os.path.isdir(existing):
+        existing = os.path.dirname(existing)
+    return {
+        "hostname": platform.node(),
+        "machine": platform.machine(),
+        "system": image(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "libc": libc,
+        "libc_version": libc_version,
+        "cpu_model": cpu_model(),
+        "cpu_flags": cpu_flags(),
+        "cpus": os.cpu_count(),
+        "cpus_allowed": sorted(os.sched_getaffinity(0)),
+        "memory_kib": proc.meminfo()["MemTotal"],
+        "available_kib": proc.meminfo()["MemAvailable"],
+        "disk_free_bytes": shutil.disk_usage(existing).free,
+        "clocks": clocks(),
+        "temperatures_millicelsius": temperatures(),
+        "board": read("/proc/device-tree/compatible"),
+        "load_average": os.getloadavg(),
+        "boot_id": proc.boot_id(),
+        "clock": time.time(),
+    }
+
+
+def main(arguments: List[str]) -> None:
+    """Print the facts as JSON: `facts ROOT`."""
+    print(json.dumps(collect(os.path.expanduser(arguments[0]))))

@@ -1,0 +1,118 @@
+"""What a model is fed: samples of a dataset, or seeded random values when the study has none."""
+
+from __future__ import annotations
+
+import zipfile
+from typing import Any, Dict, Iterator, List, Optional
+
+from agents import wire
+from agents.backends import UnsupportedError
+
+
+def rows(path: str, key: str, chunk: int) -> Iterator[Any]:
+    """Yield an array of an .npz file in chunks of rows, so that memory never holds it whole.
+
+    Resident memory is one of the measures: a dataset read at once would be part of every peak.
+    """
+    import numpy as np
+
+    with zipfile.ZipFile(path) as archive, archive.open(key + ".npy") as member:
+        version = np.lib.format.read_magic(member)
+        read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
+        shape, fortran, dtype = read[version[0]](member)
+        if fortran and len(shape) > 1:
+            raise UnsupportedError("dataset array {} is in Fortran order".format(key))
+        row_bytes = dtype.itemsize
+        for size in shape[1:]:
+            row_bytes *= size
+        for start in range(0, shape[0], chunk):
+            count = min(chunk, shape[0] - start)
+            data = member.read(count * row_bytes)
+            yield np.frombuffer(data, dtype=dtype).reshape((count, *shape[1:]))
+
+
+def sample_batches(path: str, dataset: wire.Dataset, cell: wire.Cell) -> Iterator[Dict[str, Any]]:
+    """Yield the dataset as batches of the cell's size by model input; the last may be short."""
+    keys = input_keys(dataset, cell["inputs"])
+    streams = [rows(path, key, cell["batch"]) for key in keys]
+    for arrays in zip(*streams):
+        yield {spec["name"]: array for spec, array in zip(cell["inputs"], arrays)}
+
+
+def input_keys(dataset: wire.Dataset, specs: List[wire.TensorSpec]) -> List[str]:
+    """Key of the dataset for each model input; "" stands for a model's only input."""
+    keys = dataset["inputs"]
+    if "" in keys and len(specs) == 1:
+        return [keys[""]]
+    missing = [spec["name"] for spec in specs if spec["name"] not in keys]
+    if missing:
+        raise UnsupportedError("the dataset has no key for input {}".format(missing[0]))
+    return [keys[spec["name"]] for spec in specs]
+
+
+def timing_inputs(
+    cell: wire.Cell, path: Optional[str], dataset: Optional[wire.Dataset]
+) -> Dict[str, Any]:
+    """Inputs of the timed inferences: the dataset's first samples, else seeded random values."""
+    if dataset is None or path is None:
+        return {spec["name"]: random_values(spec) for spec in cell["inputs"]}
+    return padded(next(sample_batches(path, dataset, cell)), cell["batch"])
+
+
+def padded(arrays: Dict[str, Any], batch: int) -> Dict[str, Any]:
+    """Repeat the samples until they fill the batch."""
+    import numpy as np
+
+    return {name: np.resize(array, (batch, *array.shape[1:])) for name, array in arrays.items()}
+
+
+def random_values(spec: wire.TensorSpec) -> Any:
+    """Values that any network takes: normal for reals, the full range for quantised, 0 or 1 else.
+
+    Indices (token ids, masks) must stay inside a table whose size is not known here.
+    """
+    import numpy as np
+
+    generator = np.random.RandomState(0)
+    if spec["dtype"].startswith("float"):
+        return generator.standard_normal(spec["shape"]).astype(spec["dtype"])
+    if spec["scale"] is not None:
+        info = np.iinfo(spec["dtype"])
+        return generator.randint(info.min, info.max + 1, spec["shape"]).astype(spec["dtype"])
+    return generator.randint(0, 2, spec["shape"]).astype(spec["dtype"])
+
+
+def as_runtime_wants(
+    arrays: Dict[str, Any], specs: List[wire.TensorSpec], dtypes: Dict[str, str]
+) -> Dict[str, Any]:
+    """Bring each input to the dtype and shape its runtime takes."""
+    import numpy as np
+
+    return {
+        spec["name"]: np.ascontiguousarray(
+            converted(arrays[spec["name"]], spec, dtypes[spec["name"]])
+        ).reshape(spec["shape"])
+        for spec in specs
+    }
+
+
+def converted(array: Any, spec: wire.TensorSpec, dtype: str) -> Any:
+    """Cast to `dtype`; reals enter a quantised input through q = round(x / scale) + zero_point.
+
+    Raises UnsupportedError when reals would have to become plain integers.
+    """
+    import numpy as np
+
+    if array.dtype == np.dtype(dtype):
+        return array
+    if np.dtype(dtype).kind == "f" or array.dtype.kind != "f":
+        return array.astype(dtype)
+    if spec["scale"] is None:
+        raise UnsupportedError(
+            "input {} takes {} and names no scale, but the data are {}".format(
+                spec["name"], dtype, array.dtype
+            )
+        )
+    info = np.iinfo(dtype)
+    quantised = np.round(array / spec["scale"]) + (spec["zero_point"] or 0)
+    return np.clip(quantised, info.min, info.max).astype(dtype)

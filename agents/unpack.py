@@ -1,0 +1,31 @@
+"""Unpacks a runtime that was pushed as an archive: whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+from typing import List
+
+
+def main(arguments: List[str]) -> None:
+    """Unpack a .tar.gz into a new folder: `unpack ARCHIVE FOLDER`; the archive is then removed."""
+    archive, folder = arguments
+    temporary = "{}.part{}".format(folder, os.getpid())
+    os.makedirs(temporary)
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            tar.extractall(temporary, members=[inside(member) for member in tar])
+        os.rename(temporary, folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    os.unlink(archive)
+
+
+def inside(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Refuse a member that would leave the folder; raises ValueError."""
+    parts = member.name.split("/")
+    if member.name.startswith("/") or ".." in parts or not (member.isfile() or member.isdir()):
+        raise ValueError("archive member outside its folder: " + member.name)
+    return member
