@@ -20,20 +20,23 @@ class Bench(NamedTuple):
         return os.path.join(self.root, "blobs", sha256)
 
     def model(self, cell: wire.Cell) -> str:
-        """Path of a cell's model under a name with its format's suffix: runtimes go by it."""
-        link = os.path.join(self.folder, "models", cell["artifact"] + "." + cell["format"])
-        if not os.path.islink(link):
-            os.makedirs(os.path.dirname(link), exist_ok=True)
-            os.symlink(self.blob(cell["artifact"]), link)
-        return link
+        """Path of a cell's model, under a name with its suffix and beside its companion files."""
+        folder = os.path.join(self.folder, "models")
+        os.makedirs(folder, exist_ok=True)
+        links = {}
+        for suffix, sha256 in self.job["files"][cell["artifact"]].items():
+            links[suffix] = os.path.join(folder, cell["artifact"] + suffix)
+            if not os.path.islink(links[suffix]):
+                os.symlink(self.blob(sha256), links[suffix])
+        return next(iter(links.values()))
 
     def spawn(self, cell: wire.Cell, purpose: str) -> process.Process:
         """Start a worker; its log is named after the purpose and the cell."""
         folder = os.path.join(self.folder, "logs")
         os.makedirs(folder, exist_ok=True)
         log = os.path.join(folder, "{}-{}.log".format(purpose, cell["id"].replace("/", "_")))
-        runtime = self.job["runtimes"][cell["runtime"]]
-        return process.Process(process.command(), process.environment(runtime["path"]), log)
+        path = self.job["runtimes"][cell["runtime"]]["path"]
+        return process.Process(process.command(path), process.environment(path), log)
 
     def load_request(self, cell: wire.Cell, trace: bool) -> Dict[str, Any]:
         """Build the first message to a worker; raises WorkerError when there are too few cores."""

@@ -123,14 +123,20 @@ class Process:
                     pipe.close()
 
 
-def command() -> List[str]:
-    """Command line of a worker: this very agent, without the site packages of the board."""
-    return [sys.executable, "-S", sys.argv[0], "worker"]
+def command(runtime_path: str) -> List[str]:
+    """Command line of a worker: this very agent, in an interpreter of its own.
+
+    A runtime that was brought along does not see the site packages of the board; one that is the
+    board's own (an empty path) needs them.
+    """
+    isolation = ["-S"] if runtime_path else []
+    return [sys.executable, *isolation, sys.argv[0], "worker"]
 
 
 def environment(runtime_path: str) -> Dict[str, str]:
     """Environment of a worker: its runtime's folder, and no thread pool of numpy's own."""
-    variables = dict(os.environ)
-    variables["PYTHONPATH"] = runtime_path
-    variables["OMP_NUM_THREADS"] = variables["OPENBLAS_NUM_THREADS"] = "1"
+    variables = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+    variables.pop("PYTHONPATH", None)
+    if runtime_path:
+        variables["PYTHONPATH"] = runtime_path
     return variables

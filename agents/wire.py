@@ -93,6 +93,7 @@ class Job(TypedDict):
     budget_s: float
     timing: Timing
     runtimes: Dict[str, Runtime]
+    files: Dict[str, Dict[str, str]]  # artifact -> suffix -> sha256 of the file; the model's first
     dataset: Optional[Dataset]
     cells: Dict[str, Cell]
     evaluations: List[Evaluation]

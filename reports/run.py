@@ -1,4 +1,4 @@
-"""A run as the reports see it: what was asked, what the devices are, every launch that came back."""
+"""A run as the reports see it: what was asked, what the devices are, all that came back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ class DeviceRecord:
     status: str  # ok | failed | running
     reason: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
-    pushed_bytes: Mapping[str, int] = field(default_factory=dict)  # agent, models, datasets, runtimes
+    pushed_bytes: Mapping[str, int] = field(
+        default_factory=dict
+    )  # agent, models, datasets, runtimes
     seconds: float | None = None  # board time
 
 

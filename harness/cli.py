@@ -1,0 +1,307 @@
+"""The commands of edgeproof: arguments in, exit codes out, nothing decided here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from harness import check, controller, progress
+from harness.devices import Device, choose, load_inventory
+from harness.errors import EdgeproofError
+from harness.store import Store, data_folder
+from harness.study import load_study, parse_study, seconds
+from reports import document, gates, render
+
+EXIT_PASS, EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_DEVICE = 0, 1, 3, 4
+FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "html": render.html,
+    "md": render.markdown,
+    "json": render.json_text,
+    "csv": render.csv,
+}
+INVENTORY = "inventory.yaml"
+
+existing = click.Path(exists=False, path_type=Path)
+store_option = click.option(
+    "--store", "url", metavar="URL", help="Database of results. Default: SQLite in the data folder."
+)
+inventory_option = click.option(
+    "--inventory",
+    type=existing,
+    help=f"The lab's devices. Default: {INVENTORY} beside the study or in this folder, if any.",
+)
+
+
+class Duration(click.ParamType[float]):
+    """90s, 10m, 1h30m or seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Read a duration."""
+        try:
+            return seconds(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="edgeproof")
+def cli() -> None:
+    """Prove on the board itself whether a pruned or quantised network pays off.
+
+    \b
+    edgeproof run study.yaml              measure a study, report, store
+    edgeproof report latest --format md   the last run again, in another form
+    edgeproof devices check pi5           is this board ready?
+    """
+
+
+def run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options that `run` and `gate` share."""
+    for option in (
+        click.argument("study", type=existing),
+        inventory_option,
+        click.option("--device", "names", multiple=True, help="Only this device; repeatable."),
+        store_option,
+        click.option(
+            "--budget", type=Duration(), help="Board time for each device, as 10m or 90s."
+        ),
+        click.option(
+            "--resume", metavar="RUN", help="Go on with a run; nothing is measured again."
+        ),
+        click.option(
+            "--progress",
+            "mode",
+            type=click.Choice(["auto", "plain", "none"]),
+            default="auto",
+            show_default=True,
+            help="How to show progress on standard error.",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Print the report as JSON instead."),
+    ):
+        command = option(command)
+    return command
+
+
+@cli.command()
+@run_options
+def run(**options: Any) -> None:
+    """Measure the variants of STUDY on its devices, then report.
+
+    \b
+    edgeproof run examples/digits/study.yaml
+    edgeproof run study.yaml --inventory lab.yaml --device pi5 --budget 20m
+    edgeproof run study.yaml --resume kws-20261121-101500-3f2a
+    """
+    _, code = _measured(**options)
+    sys.exit(code)
+
+
+@cli.command()
+@run_options
+def gate(**options: Any) -> None:
+    """Run STUDY, then answer with an exit code: 0 pass, 1 fail, 3 inconclusive.
+
+    \b
+    edgeproof gate release.yaml --budget 10m && ./publish
+    """
+    report, code = _measured(**options)
+    verdict = gates.overall(report["verdicts"])
+    click.echo(f"gate: {verdict}", err=True)
+    codes = {"pass": EXIT_PASS, "fail": EXIT_FAILED, "inconclusive": EXIT_INCONCLUSIVE}
+    sys.exit(code or codes[verdict])
+
+
+def _measured(
+    study: Path,
+    inventory: Path | None,
+    names: Sequence[str],
+    url: str | None,
+    budget: float | None,
+    resume: str | None,
+    mode: str,
+    as_json: bool,
+) -> tuple[dict[str, Any], int]:
+    store = Store(url)
+    if resume:
+        resume = store.resolve(resume)
+        folder, stored_inventory = store.origin(resume)
+        wanted = parse_study(store.load(resume).study, folder, str(study))
+        inventory = inventory or stored_inventory
+    else:
+        wanted = load_study(study)
+        inventory = inventory or _found_inventory(study.parent)
+    if budget:
+        measure = wanted.measure.model_copy(update={"budget": budget})
+        wanted = wanted.model_copy(update={"measure": measure})
+    devices = choose(load_inventory(inventory), names or wanted.devices)
+    inputs = controller.look_into(wanted)
+    if resume:
+        controller.check_unchanged(inputs, store.load(resume))
+    run_id = resume or controller.create(inputs, devices, store, inventory)
+    with progress.display(mode, wanted.measure.budget) as show:
+        complete = controller.execute(run_id, inputs, devices, store, show)
+    report = document.build(store.load(run_id))
+    _tell(report, as_json)
+    return report, EXIT_PASS if complete else EXIT_DEVICE
+
+
+def _tell(report: dict[str, Any], as_json: bool) -> None:
+    """Print the result, and leave the page beside the store."""
+    page = data_folder() / "reports" / f"{report['run']}.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(render.html(report), encoding="utf-8")
+    if as_json:
+        click.echo(render.json_text(report))
+    else:
+        render.terminal(report, Console())
+    click.echo(f"run: {report['run']}\nreport: {page}", err=as_json)
+
+
+def _found_inventory(folder: Path) -> Path | None:
+    candidates = [folder / INVENTORY, Path(INVENTORY)]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+@cli.command()
+@click.argument("run", default="latest")
+@store_option
+@click.option("--format", "form", type=click.Choice(sorted(FORMATS)), help="Default: a table.")
+@click.option("-o", "--output", type=existing, help="Write to this file instead.")
+def report(run: str, url: str | None, form: str | None, output: Path | None) -> None:
+    """Show a stored RUN again: its id, or `latest`.
+
+    \b
+    edgeproof report
+    edgeproof report latest --format html -o report.html
+    edgeproof report kws-20261121-101500-3f2a --format json | jq .comparisons
+    """
+    store = Store(url)
+    found = document.build(store.load(store.resolve(run)))
+    form = form or (_form_of(output) if output else None)
+    if form is None:
+        render.terminal(found, Console())
+        return
+    text = FORMATS[form](found)
+    if output is None:
+        click.echo(text)
+        return
+    output.write_text(text, encoding="utf-8")
+    click.echo(f"report: {output}", err=True)
+
+
+def _form_of(output: Path) -> str:
+    suffix = output.suffix.lstrip(".")
+    if suffix not in FORMATS:
+        raise click.UsageError(f"--format is needed: {output.name} has none of its suffixes")
+    return suffix
+
+
+@cli.group()
+def devices() -> None:
+    """The lab's devices: list, check, provision, clean."""
+
+
+def device_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Arguments of the commands that visit devices."""
+    return click.argument("names", nargs=-1)(inventory_option(command))
+
+
+@devices.command("list")
+@inventory_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_devices(inventory: Path | None, as_json: bool) -> None:
+    """List the inventory.
+
+    \b
+    edgeproof devices list --inventory lab.yaml
+    """
+    known = load_inventory(inventory or _found_inventory(Path()))
+    rows = [check.entry(device) for device in known.values()]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+    else:
+        _table(["device", "profile", "address", "kind of board"], rows)
+
+
+@devices.command("check")
+@device_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check_devices(names: Sequence[str], inventory: Path | None, as_json: bool) -> None:
+    """Connect to devices (default: all) and say whether they are ready.
+
+    \b
+    edgeproof devices check pi5 --inventory lab.yaml
+    """
+    rows = [check.check(device) for device in _chosen(names, inventory)]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+    else:
+        _table(["device", "ready", "details"], rows)
+    sys.exit(EXIT_PASS if all(row["ready"] == "yes" for row in rows) else EXIT_DEVICE)
+
+
+@devices.command("provision")
+@device_options
+@click.option("--runtime", "runtimes", multiple=True, help="Only this runtime; repeatable.")
+def provision_devices(
+    names: Sequence[str], inventory: Path | None, runtimes: Sequence[str]
+) -> None:
+    """Bring the agent and the runtimes to devices ahead of a run.
+
+    \b
+    edgeproof devices provision pi5 --runtime litert
+    """
+    rows = [check.provision(device, runtimes) for device in _chosen(names, inventory)]
+    _table(["device", "ready", "details"], rows)
+    sys.exit(EXIT_PASS if all(row["ready"] == "yes" for row in rows) else EXIT_DEVICE)
+
+
+@devices.command("clean")
+@device_options
+def clean_devices(names: Sequence[str], inventory: Path | None) -> None:
+    """Remove everything edgeproof has put on devices (default: all).
+
+    \b
+    edgeproof devices clean pi5 --inventory lab.yaml
+    """
+    rows = [check.clean(device) for device in _chosen(names, inventory)]
+    _table(["device", "ready", "details"], rows)
+    sys.exit(EXIT_PASS if all(row["ready"] == "yes" for row in rows) else EXIT_DEVICE)
+
+
+def _table(columns: Sequence[str], rows: Sequence[dict[str, str]]) -> None:
+    table = Table()
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(row[column]) for column in columns))
+    Console().print(table)
+
+
+def _chosen(names: Sequence[str], inventory: Path | None) -> list[Device]:
+    known = load_inventory(inventory or _found_inventory(Path()))
+    return choose(known, names or list(known))
+
+
+def main() -> None:
+    """Run the command line; an edgeproof error is one message and its exit code."""
+    try:
+        cli()
+    except EdgeproofError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        click.echo(
+            "interrupted; jobs on devices go on: edgeproof run STUDY --resume latest", err=True
+        )
+        sys.exit(130)

@@ -1,0 +1,286 @@
+"""All devices of a run, side by side: plan, prepare, attend, store."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+from agents import wire
+from harness import artifact, dataset, deploy, plan, provision, session
+from harness.connections import Connection, local, ssh
+from harness.deploy import Blob, Site
+from harness.devices import Device
+from harness.errors import DeviceError, EdgeproofError, InputError, ProvisionError
+from harness.plan import DevicePlan
+from harness.progress import Display
+from harness.session import Event, Session
+from harness.store import Store, now
+from harness.study import Study
+from reports.run import CellRecord, DeviceRecord, GroupRecord, Run
+
+MOST_DEVICES_AT_ONCE = 64
+# How often the main thread looks up while devices work, so that Ctrl-C is heard.
+POLL_S = 0.2
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The files of a study, looked into once for all devices."""
+
+    study: Study
+    artifacts: Mapping[tuple[str, str], artifact.Artifact]  # by (variant, format)
+    samples: dataset.DatasetFile | None
+
+    def blobs(self, wanted: Sequence[str]) -> list[Blob]:
+        """List the files to push for these artifacts (sha256), and the dataset."""
+        models = {item.sha256: item for item in self.artifacts.values()}
+        blobs = [
+            Blob("models", file, sha256)
+            for key in wanted
+            for file, sha256 in zip(models[key].files, models[key].parts.values(), strict=True)
+        ]
+        if self.samples:
+            blobs.append(Blob("datasets", self.samples.path, self.samples.sha256))
+        return blobs
+
+    def parts(self) -> dict[str, Mapping[str, str]]:
+        """Files of each artifact by suffix."""
+        return {item.sha256: item.parts for item in self.artifacts.values()}
+
+
+def look_into(study: Study) -> Inputs:
+    """Read every model file and the dataset of a study; raises InputError for a bad one."""
+    artifacts = {
+        (name, format): artifact.inspect(study.model_path(name, format), format)
+        for name, variant in study.variants.items()
+        for format in variant.model
+    }
+    samples = None
+    if study.dataset and study.dataset_path:
+        samples = dataset.load_dataset(study.dataset_path, study.dataset)
+        for (name, _), item in artifacts.items():
+            dataset.check_dataset(samples, item, study.variants[name].shapes)
+    return Inputs(study, artifacts, samples)
+
+
+def create(inputs: Inputs, devices: Sequence[Device], store: Store, inventory: Path | None) -> str:
+    """Plan a study on its devices and store the run that begins; returns its id."""
+    plans = [plan.plan(inputs.study, device, inputs.artifacts) for device in devices]
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    run = Run(
+        id=f"{inputs.study.name}-{stamp}-{secrets.token_hex(2)}",
+        study=inputs.study.document(),
+        started=now(),
+        finished=None,
+        devices=[DeviceRecord(device.name, device.profile, "running") for device in devices],
+        artifacts={item.sha256: item.record() for item in inputs.artifacts.values()},
+        cells=[
+            CellRecord(one.device, item.cell, item.status, item.reason)
+            for one in plans
+            for item in one.cells
+        ],
+        groups=[GroupRecord(one.device, group) for one in plans for group in one.groups],
+        launches=[],
+        evaluations=[],
+        labels=inputs.samples.labels if inputs.samples else None,
+    )
+    store.create_run(run, inputs.study.folder.resolve(), inventory)
+    return run.id
+
+
+def check_unchanged(inputs: Inputs, run: Run) -> None:
+    """Refuse to go on with a run whose model files are no longer the ones it began with."""
+    changed = [item for item in inputs.artifacts.values() if item.sha256 not in run.artifacts]
+    if changed:
+        raise InputError(
+            "has changed since the run began, so its launches cannot be continued",
+            where=str(changed[0].path),
+            next_step="restore the file, or start a new run",
+        )
+
+
+def execute(
+    run: str, inputs: Inputs, devices: Sequence[Device], store: Store, show: Display
+) -> bool:
+    """Measure on all devices side by side until each is done; true when none failed.
+
+    The first Ctrl-C asks every device to end after the launch in progress; a second one leaves
+    them at work, to be collected by --resume.
+    """
+    boards = [Board(run, inputs, device, store, show) for device in devices]
+    with ThreadPoolExecutor(min(len(boards), MOST_DEVICES_AT_ONCE)) as pool:
+        futures = [pool.submit(board.work) for board in boards]
+        try:
+            _await(futures)
+        except KeyboardInterrupt:
+            for board in boards:
+                board.stop()
+            _await(futures)
+        outcomes = [future.result() for future in futures]
+    store.finish_run(run)
+    return all(outcomes)
+
+
+def _await(futures: list[Future[bool]]) -> None:
+    while wait(futures, timeout=POLL_S).not_done:
+        pass
+
+
+def connect(device: Device) -> Connection:
+    """Open a connection to a device; raises DeviceError."""
+    if device.connection == "local":
+        return local.LocalConnection()
+    try:
+        return ssh.connect(
+            device.host or "",
+            device.user,
+            device.port,
+            str(device.identity_file) if device.identity_file else None,
+            config_file=device.ssh_config,
+            known_hosts=device.known_hosts,
+        )
+    except DeviceError as error:
+        raise type(error)(
+            f"{error.where}: {error.what}" if error.where else error.what,
+            where=device.name,
+            next_step=error.next_step,
+        ) from None
+
+
+class Board:
+    """One device's part of a run, in a thread of its own."""
+
+    def __init__(self, run: str, inputs: Inputs, device: Device, store: Store, show: Display):
+        self.run = run
+        self.inputs = inputs
+        self.device = device
+        self.store = store
+        self.show = show
+        self.plan: DevicePlan = plan.plan(inputs.study, device, inputs.artifacts)
+        self.site: Site | None = None
+        self.stopping = threading.Event()
+
+    def work(self) -> bool:
+        """Do this device's part; a device that fails is a result, and the others go on."""
+        try:
+            self._measure()
+        except EdgeproofError as error:
+            self.store.update_device(self.run, self.device.name, status="failed", reason=str(error))
+            self.show.update(self.device.name, f"failed: {error}")
+            return False
+        finally:
+            if self.site:
+                self.site.connection.close()
+        return True
+
+    def stop(self) -> None:
+        """Ask the device to end after the launch in progress."""
+        self.stopping.set()
+        if self.site and self.site.agent:
+            self.say("stopping after the launch in progress")
+            session.stop(self.site, self.run)
+
+    def _measure(self) -> None:
+        self.say("connecting")
+        self.site = self.open()
+        facts = self.site.facts()
+        self.store.update_device(self.run, self.device.name, facts=facts, status="running")
+        runtimes = self._runtimes(self.site, facts)
+        self.say("pushing models")
+        deploy.push(self.site, self.inputs.blobs(self.plan.artifacts))
+        self.store.update_device(self.run, self.device.name, pushed_bytes=self.site.pushed)
+        attended = Session(
+            site=self.site,
+            reopen=self.reopen,
+            make_job=lambda: self._job(runtimes),
+            listener=self,
+            run=self.run,
+        )
+        finished = attended.attend()
+        self.site = attended.site
+        self._close_books(finished)
+
+    def _close_books(self, finished: wire.FinishedEvent) -> None:
+        assert self.site
+        session.forget(self.site, self.run)
+        reasons = {
+            "done": None,
+            "budget": "the board-time budget ended before every launch was measured",
+            "stopped": f"stopped; go on with --resume {self.run}",
+        }
+        status = "stopped" if finished["reason"] == "stopped" else "ok"
+        self.store.update_device(
+            self.run,
+            self.device.name,
+            status=status,
+            reason=reasons[finished["reason"]],
+            seconds=finished["elapsed_s"],
+        )
+        self.say("done" if finished["reason"] == "done" else str(reasons[finished["reason"]]))
+
+    def open(self) -> Site:
+        """Connect and bring the agent."""
+        return deploy.open_site(self.device, connect(self.device))
+
+    def reopen(self) -> Site:
+        """Connect again after a loss."""
+        if self.site:
+            self.site.connection.close()
+        self.site = self.open()
+        return self.site
+
+    def _runtimes(self, site: Site, facts: Mapping[str, Any]) -> dict[str, wire.Runtime]:
+        """Bring every runtime; one that cannot be brought makes its cells unsupported."""
+        ready: dict[str, wire.Runtime] = {}
+        for name in self.plan.runtimes:
+            self.say(f"bringing {name}")
+            try:
+                ready[name] = {"path": self._runtime(site, name, facts)}
+            except ProvisionError as error:
+                lost = [c["id"] for c in self.plan.measurable.values() if c["runtime"] == name]
+                self.store.mark_cells(self.run, self.device.name, dict.fromkeys(lost, error.what))
+                self.say(f"{name} is not possible here: {error.what}")
+        return ready
+
+    def _runtime(self, site: Site, name: str, facts: Mapping[str, Any]) -> str:
+        requires = provision.requirements(name, self.device.details())
+        if requires is None:
+            return ""
+        return deploy.install(site, provision.archive(name, requires, provision.target(facts)))
+
+    def _job(self, runtimes: Mapping[str, wire.Runtime]) -> wire.Job:
+        evaluations, launches = self.store.done(self.run, self.device.name)
+        return plan.job(
+            self.plan,
+            self.run,
+            seed=seed(self.run),
+            runtimes=runtimes,
+            files=self.inputs.parts(),
+            dataset=self.inputs.samples.wire() if self.inputs.samples else None,
+            done_evaluations=evaluations,
+            done_launches=launches,
+        )
+
+    def event(self, event: Event) -> None:
+        """Store what was measured, at once; show the rest."""
+        if event["kind"] == "launch":
+            self.store.add_launch(self.run, self.device.name, cast(wire.LaunchEvent, event))
+        elif event["kind"] == "evaluation":
+            self.store.add_evaluation(self.run, self.device.name, cast(wire.EvaluationEvent, event))
+        elif event["kind"] == "doing":
+            self.show.update(self.device.name, event["what"], cast(wire.DoingEvent, event))
+
+    def say(self, what: str) -> None:
+        """Show news about this device."""
+        self.show.update(self.device.name, what)
+
+
+def seed(run: str) -> int:
+    """Seed of a run's random orders: from its id, so that a resumed run keeps them."""
+    return int.from_bytes(run.encode()[-4:], "big")

@@ -1,0 +1,80 @@
+"""OpenVINO IR, an .xml beside a .bin: inputs and outputs; its weights are not counted."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+from harness.formats import Contents, Port, UnreadableError
+
+DTYPES = {
+    "f16": "float16",
+    "f32": "float32",
+    "f64": "float64",
+    "bf16": "bfloat16",
+    "i8": "int8",
+    "i16": "int16",
+    "i32": "int32",
+    "i64": "int64",
+    "u8": "uint8",
+    "u16": "uint16",
+    "u32": "uint32",
+    "u64": "uint64",
+    "boolean": "bool",
+}
+PORT_TYPES = {"FP16": "float16", "FP32": "float32", "FP64": "float64", "BF16": "bfloat16"}
+NOT_COUNTED = "weights of OpenVINO files are not counted"
+
+
+def read(path: Path) -> Contents:
+    """Read the .xml; the .bin with the weights must lie beside it."""
+    root = _parse(path)
+    layers = root.findall("./layers/layer")
+    if root.tag != "net" or not layers:
+        raise UnreadableError("is no OpenVINO IR: it has no <net> with layers")
+    if not path.with_suffix(".bin").is_file():
+        raise UnreadableError(f"has no {path.stem}.bin with its weights beside it")
+    inputs = [_input(layer) for layer in layers if layer.get("type") == "Parameter"]
+    outputs = [_output(layer) for layer in layers if layer.get("type") == "Result"]
+    return Contents(tuple(inputs), tuple(outputs), None, NOT_COUNTED, companions=(".bin",))
+
+
+def _parse(path: Path) -> ElementTree.Element:
+    text = path.read_bytes()
+    # Entities can unfold without measure, and no IR has any.
+    if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
+        raise UnreadableError("is no OpenVINO IR: it declares a document type")
+    try:
+        return ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise UnreadableError(f"is damaged, cut short or no OpenVINO IR: {error}") from None
+
+
+def _input(layer: ElementTree.Element) -> Port:
+    data = layer.find("data")
+    fields = data.attrib if data is not None else {}
+    port = layer.find("./output/port")
+    names = port.get("names", "") if port is not None else ""
+    name = names.split(",")[0] or layer.get("name", "")
+    dtype = fields.get("element_type", "unknown")
+    return Port(name, DTYPES.get(dtype, dtype), _shape(fields.get("shape")))
+
+
+def _output(layer: ElementTree.Element) -> Port:
+    port = layer.find("./input/port")
+    if port is None:
+        return Port(layer.get("name", ""), "unknown", None)
+    sizes = [int(dim.text or 0) for dim in port.findall("dim")]
+    shape = tuple(size if size > 0 else None for size in sizes)
+    precision = port.get("precision", "unknown")
+    dtype = PORT_TYPES.get(precision, DTYPES.get(precision.lower(), precision))
+    return Port(layer.get("name", ""), dtype, shape)
+
+
+def _shape(text: str | None) -> tuple[int | None, ...] | None:
+    """Read `1,3,?,224` or `1..8,3`; `...` stands for an unknown rank."""
+    if text is None or "..." in text:
+        return None
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    return tuple(int(part) if re.fullmatch(r"[1-9]\d*", part) else None for part in parts)

@@ -1,0 +1,252 @@
+"""What one device is asked to measure: study x device -> cells, groups, evaluations, a job."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agents import backends, wire
+from harness.artifact import Artifact, Unresolvable, resolve_inputs
+from harness.devices import Device
+from harness.study import Study
+
+Artifacts = Mapping[tuple[str, str], Artifact]  # by (variant, format)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much each group is measured.
+
+    The cost is board time: `launches` x cells of the group x (start and load + warm-up + blocks).
+    """
+
+    launches: int
+    timing: wire.Timing
+    cost: str
+
+
+def _timing(blocks: int) -> wire.Timing:
+    return {
+        "blocks": blocks,
+        "block_iterations": 10,
+        "block_ns": 15_000_000,
+        "warmup_iterations": 50,
+        "warmup_ns": 100_000_000,
+        "warmup_cap_ns": 5_000_000_000,
+        "answer_timeout_s": 120.0,
+    }
+
+
+# The costs are for a network of up to 1.5 ms, whose blocks last 15 ms, with about 1 s to start and
+# 0.1 s to warm up; slower ones take 10 inferences a block and 50 to warm up.
+EFFORTS: Mapping[str, Effort] = {
+    # Too few launches for an interval of p95 or p99: a first look, or a large p50 effect.
+    "quick": Effort(5, _timing(10), "about 6 s a cell: 5 x (1.1 s + 10 x 15 ms)"),
+    # Enough launches for the signed-rank interval of p95 at the usual error.
+    "standard": Effort(14, _timing(20), "about 20 s a cell: 14 x (1.1 s + 20 x 15 ms)"),
+    # Resolves small effects on a noisy board.
+    "thorough": Effort(40, _timing(20), "about 1 min a cell: 40 x (1.1 s + 20 x 15 ms)"),
+}
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """One cell; one that cannot be measured is known now, and why."""
+
+    cell: wire.Cell
+    status: wire.Status
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class DevicePlan:
+    """Everything that one device is asked to measure."""
+
+    device: str
+    cells: tuple[PlannedCell, ...]
+    groups: tuple[wire.Group, ...]
+    evaluations: tuple[wire.Evaluation, ...]
+    timing: wire.Timing
+    budget_s: float
+
+    @property
+    def measurable(self) -> dict[str, wire.Cell]:
+        """Return the cells to measure by id."""
+        return {item.cell["id"]: item.cell for item in self.cells if item.status == "ok"}
+
+    @property
+    def runtimes(self) -> list[str]:
+        """List the runtimes that the device needs."""
+        return sorted({cell["runtime"] for cell in self.measurable.values()})
+
+    @property
+    def artifacts(self) -> list[str]:
+        """List the sha256 of the model files that the device needs."""
+        return sorted({cell["artifact"] for cell in self.measurable.values()})
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What the cells of a group share."""
+
+    runtime: str
+    precision: str
+    batch: int
+    threads: int
+    scenario: str
+
+    def __str__(self) -> str:
+        shape = f"b{self.batch}/t{self.threads}"
+        return f"{self.runtime}/{self.precision}/{shape}/{self.scenario}"
+
+
+def plan(
+    study: Study,
+    device: Device,
+    artifacts: Artifacts,
+    formats: Mapping[str, Sequence[str]] | None = None,
+) -> DevicePlan:
+    """Plan a study on one device.
+
+    `artifacts` holds every file of every variant; `formats` says what each runtime reads, the
+    preferred first, and defaults to what its backend says.
+    """
+    reads = formats or {name: backends.find(name).FORMATS for name in study.runtimes}
+    settings = list(_settings(study))
+    cells = [
+        _planned(study, variant, setting, artifacts, reads[setting.runtime])
+        for setting in settings
+        for variant in _baseline_first(study)
+    ]
+    effort = EFFORTS[study.measure.effort]
+    evaluations = _evaluations(cells)
+    known = {evaluation["id"] for evaluation in evaluations}
+    return DevicePlan(
+        device=device.name,
+        cells=tuple(_with_evaluation(item, known) for item in cells),
+        groups=tuple(_groups(study, settings, cells, effort.launches)),
+        evaluations=tuple(evaluations),
+        timing=effort.timing,
+        budget_s=study.measure.budget,
+    )
+
+
+def job(
+    plan: DevicePlan,
+    run: str,
+    *,
+    seed: int,
+    runtimes: Mapping[str, wire.Runtime],
+    files: Mapping[str, Mapping[str, str]],
+    dataset: wire.Dataset | None = None,
+    done_evaluations: Iterable[str] = (),
+    done_launches: Iterable[tuple[str, int]] = (),
+) -> wire.Job:
+    """Make the job of a plan.
+
+    Cells of a runtime that is not in `runtimes` are left out, as are groups and evaluations that
+    lose all theirs: that runtime could not be brought onto the device.
+    """
+    cells = {key: cell for key, cell in plan.measurable.items() if cell["runtime"] in runtimes}
+    groups = [group for group in plan.groups if any(key in cells for key in group["cells"])]
+    return {
+        "schema": wire.JOB_SCHEMA,
+        "run": run,
+        "device": plan.device,
+        "seed": seed,
+        "budget_s": plan.budget_s,
+        "timing": plan.timing,
+        "runtimes": dict(runtimes),
+        "files": {key: dict(parts) for key, parts in files.items()},
+        "dataset": dataset,
+        "cells": cells,
+        "evaluations": [item for item in plan.evaluations if item["cell"] in cells],
+        "groups": groups,
+        "done_evaluations": sorted(done_evaluations),
+        "done_launches": _as_lists(done_launches),
+    }
+
+
+def _as_lists(done: Iterable[tuple[str, int]]) -> list[list[Any]]:
+    return [[group, ordinal] for group, ordinal in sorted(done)]
+
+
+def _settings(study: Study) -> Iterator[_Setting]:
+    axes = (study.runtimes, study.precisions, study.batch_sizes, study.threads, study.scenarios)
+    for combination in itertools.product(*axes):
+        yield _Setting(*combination)
+
+
+def _baseline_first(study: Study) -> list[str]:
+    others = [name for name in study.variants if name != study.baseline]
+    return [study.baseline, *others]
+
+
+def _planned(
+    study: Study, variant: str, setting: _Setting, artifacts: Artifacts, reads: Sequence[str]
+) -> PlannedCell:
+    has = [name for name in reads if (variant, name) in artifacts]
+    if not has:
+        files = " and ".join(sorted(study.variants[variant].model))
+        reason = f"{setting.runtime} reads {' or '.join(reads)}; {variant} has only {files}"
+        return PlannedCell(_cell(variant, setting, None, []), "unsupported", reason)
+    artifact = artifacts[variant, has[0]]
+    try:
+        inputs = resolve_inputs(artifact, setting.batch, study.variants[variant].shapes)
+    except Unresolvable as error:
+        return PlannedCell(_cell(variant, setting, artifact, []), "unsupported", str(error))
+    return PlannedCell(_cell(variant, setting, artifact, inputs), "ok")
+
+
+def _cell(
+    variant: str, setting: _Setting, artifact: Artifact | None, inputs: list[wire.TensorSpec]
+) -> wire.Cell:
+    return {
+        "id": f"{variant}/{setting}",
+        "variant": variant,
+        "runtime": setting.runtime,
+        "precision": setting.precision,
+        "batch": setting.batch,
+        "threads": setting.threads,
+        "scenario": setting.scenario,
+        "artifact": artifact.sha256 if artifact else "",
+        "format": artifact.format if artifact else "",
+        "inputs": inputs,
+        "evaluation": f"{variant}/{setting.runtime}/{setting.precision}",
+    }
+
+
+def _with_evaluation(item: PlannedCell, known: set[str]) -> PlannedCell:
+    """Take the evaluation away from a cell none of whose kind can be measured."""
+    if item.cell["evaluation"] in known:
+        return item
+    cell: wire.Cell = {**item.cell, "evaluation": ""}
+    return PlannedCell(cell, item.status, item.reason)
+
+
+def _evaluations(cells: Sequence[PlannedCell]) -> list[wire.Evaluation]:
+    """Choose the lightest cell of each variant x runtime x precision for its first run."""
+    able = [item.cell for item in cells if item.status == "ok"]
+    lightest: dict[str, wire.Cell] = {}
+    for cell in sorted(able, key=lambda cell: (cell["batch"], cell["threads"])):
+        lightest.setdefault(cell["evaluation"], cell)
+    return [{"id": key, "cell": cell["id"]} for key, cell in lightest.items()]
+
+
+def _groups(
+    study: Study, settings: Sequence[_Setting], cells: Sequence[PlannedCell], launches: int
+) -> Iterator[wire.Group]:
+    measurable = {item.cell["id"] for item in cells if item.status == "ok"}
+    for setting in settings:
+        ids = [f"{variant}/{setting}" for variant in _baseline_first(study)]
+        held = [key for key in ids if key in measurable]
+        if held:
+            yield {
+                "id": f"variant/{setting}",
+                "kind": "variant",
+                "baseline": ids[0] if ids[0] in measurable else None,
+                "cells": held,
+                "launches": launches,
+            }

@@ -1,0 +1,115 @@
+"""Progress of a run on the terminal: a line per device where it is one, plain lines where not."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from agents import wire
+
+# Without a terminal, launches of one device are told at most this often.
+QUIET_S = 10.0
+
+
+class Display(Protocol):
+    """Shows how far each device is."""
+
+    def update(self, device: str, what: str, doing: wire.DoingEvent | None = None) -> None:
+        """Show what a device does now."""
+
+
+def left(doing: wire.DoingEvent, budget_s: float) -> float | None:
+    """Estimate the seconds to go: steps so far set the pace, the budget is the limit.
+
+    Null before the first step is done.
+    """
+    if not doing["done"] or not doing["elapsed_s"]:
+        return None
+    pace = doing["elapsed_s"] / doing["done"]
+    steps = pace * max(0, doing["total"] - doing["done"])
+    return max(0.0, min(steps, budget_s - doing["elapsed_s"]))
+
+
+def duration(seconds: float | None) -> str:
+    """Write seconds as m:ss; an unknown time is a dash."""
+    return "-" if seconds is None else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+class Plain:
+    """Timestamped lines: each change, and a launch now and then."""
+
+    def __init__(self, console: Console, budget_s: float) -> None:
+        self.console = console
+        self.budget_s = budget_s
+        self.told: dict[str, float] = {}
+        self.lock = threading.Lock()
+
+    def update(self, device: str, what: str, doing: wire.DoingEvent | None = None) -> None:
+        """Print a line, unless it is one of many launches."""
+        with self.lock:
+            if doing and time.monotonic() - self.told.get(device, 0.0) < QUIET_S:
+                return
+            self.told[device] = time.monotonic() if doing else 0.0
+            count = f" ({doing['done']}/{doing['total']}" if doing else ""
+            count += f", {duration(left(doing, self.budget_s))} to go)" if doing else ""
+            line = f"{time.strftime('%H:%M:%S')} {device}: {what}{count}"
+            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class Bars:
+    """One line per device, redrawn in place."""
+
+    def __init__(self, progress: Progress, budget_s: float) -> None:
+        self.progress = progress
+        self.budget_s = budget_s
+        self.tasks: dict[str, TaskID] = {}
+        self.lock = threading.Lock()
+
+    def update(self, device: str, what: str, doing: wire.DoingEvent | None = None) -> None:
+        """Redraw the line of a device."""
+        with self.lock:
+            if device not in self.tasks:
+                self.tasks[device] = self.progress.add_task(
+                    "", total=None, device=escape(device), what="", left="-"
+                )
+            fields = {"what": escape(what)}
+            if doing:
+                fields["left"] = duration(left(doing, self.budget_s))
+                self.progress.update(
+                    self.tasks[device], total=doing["total"], completed=doing["done"]
+                )
+            self.progress.update(self.tasks[device], **fields)  # type: ignore[arg-type]
+
+
+class Silent:
+    """Shows nothing."""
+
+    def update(self, device: str, what: str, doing: wire.DoingEvent | None = None) -> None:
+        """Show nothing."""
+
+
+@contextmanager
+def display(mode: str, budget_s: float) -> Iterator[Display]:
+    """Choose how to show progress, on standard error: auto, plain or none."""
+    console = Console(stderr=True)
+    if mode == "none":
+        yield Silent()
+    elif mode == "auto" and console.is_terminal:
+        columns = (
+            TextColumn("{task.fields[device]}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.completed}/{task.total}"),
+            TextColumn("{task.fields[left]} to go"),
+            TextColumn("{task.fields[what]}"),
+        )
+        with Progress(*columns, console=console) as progress:
+            yield Bars(progress, budget_s)
+    else:
+        yield Plain(console, budget_s)

@@ -1,0 +1,188 @@
+"""Runtimes as archives, built on the host: a board needs neither network nor pip."""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+import hashlib
+import json
+import os
+import re
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from uv import find_uv_bin
+
+from agents import backends
+from harness.devices import DeviceProfile
+from harness.errors import ProvisionError
+
+SYSTEM = "system"
+# The platforms uv resolves for: glibc 2.17 to 2.40 on these machines.
+MACHINES = ("x86_64", "aarch64")
+OLDEST_GLIBC, NEWEST_GLIBC = 17, 40
+BUILD_TIMEOUT_S = 900
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a runtime is built for."""
+
+    machine: str  # platform.machine() of the device
+    python: str  # major.minor
+    glibc_minor: int
+
+    @property
+    def platform(self) -> str:
+        """uv's name of the platform."""
+        return f"{self.machine}-manylinux_2_{self.glibc_minor}"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A runtime ready to be pushed: the folder that `uv pip install --target` fills, .tar.gz."""
+
+    runtime: str
+    path: Path
+    sha256: str
+    bytes: int
+    unpacked_bytes: int
+    packages: tuple[str, ...]
+
+
+def cache_folder() -> Path:
+    """Where built runtimes are kept on the host (XDG_CACHE_HOME)."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "edgeproof"
+
+
+def target(facts: Mapping[str, Any]) -> Target:
+    """Read a device's target off its facts; raises ProvisionError when no wheel can fit it."""
+    machine, libc = facts["machine"], facts["libc"]
+    if machine not in MACHINES:
+        raise ProvisionError(
+            f"no runtime can be built for {machine}, only for {' and '.join(MACHINES)}",
+            next_step="install it on the board and write `runtimes: {NAME: system}` in its profile",
+        )
+    found = re.match(r"2\.(\d+)", facts["libc_version"] or "")
+    if libc != "glibc" or not found or int(found.group(1)) < OLDEST_GLIBC:
+        raise ProvisionError(
+            f"wheels need glibc 2.{OLDEST_GLIBC} or newer; the board has "
+            f"{libc or 'no glibc'} {facts['libc_version']}".rstrip()
+        )
+    python = ".".join(facts["python"].split(".")[:2])
+    return Target(machine, python, min(int(found.group(1)), NEWEST_GLIBC))
+
+
+def requirements(runtime: str, profile: DeviceProfile) -> tuple[str, ...] | None:
+    """What to install for a runtime on a kind of board; null means the board brings its own."""
+    pin = profile.runtimes.get(runtime)
+    if pin == SYSTEM:
+        return None
+    if pin is not None and not isinstance(pin, str):
+        return pin.requires
+    return tuple(backends.find(runtime).REQUIRES)
+
+
+def archive(runtime: str, requires: tuple[str, ...], goal: Target) -> Archive:
+    """Return the archive of a runtime, building it the first time.
+
+    Versions are settled by the first build and stay until the cache is emptied: two runs must not
+    differ because a package index moved between them. Raises ProvisionError.
+    """
+    key = hashlib.sha256(json.dumps(requires).encode()).hexdigest()[:8]
+    folder = cache_folder() / "runtimes" / f"{runtime}-{goal.platform}-py{goal.python}-{key}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with _lock(folder):
+        if not (folder / "runtime.json").is_file():
+            _build(runtime, requires, goal, folder)
+        return _read(runtime, folder)
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _read(runtime: str, folder: Path) -> Archive:
+    about = json.loads((folder / "runtime.json").read_text())
+    return Archive(
+        runtime,
+        folder / "runtime.tar.gz",
+        about["sha256"],
+        about["bytes"],
+        about["unpacked_bytes"],
+        tuple(about["packages"]),
+    )
+
+
+def _build(runtime: str, requires: tuple[str, ...], goal: Target, folder: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        tree = Path(scratch) / "tree"
+        _install(runtime, requires, goal, tree)
+        packed = Path(scratch) / "runtime.tar.gz"
+        unpacked_bytes = _pack(tree, packed)
+        about = {
+            "sha256": hashlib.sha256(packed.read_bytes()).hexdigest(),
+            "bytes": packed.stat().st_size,
+            "unpacked_bytes": unpacked_bytes,
+            "packages": sorted(
+                item.name[: -len(".dist-info")] for item in tree.glob("*.dist-info")
+            ),
+        }
+        packed.replace(folder / "runtime.tar.gz")
+        (folder / "runtime.json").write_text(json.dumps(about, indent=1))
+
+
+def _install(runtime: str, requires: tuple[str, ...], goal: Target, tree: Path) -> None:
+    command = [find_uv_bin(), "pip", "install", "--quiet", "--target", str(tree)]
+    command += ["--python-platform", goal.platform, "--python-version", goal.python]
+    command += ["--only-binary", ":all:", *requires]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S, check=False
+    )
+    if done.returncode != 0:
+        raise ProvisionError(
+            _explained(" ".join(done.stderr.split())[-600:], requires, goal),
+            where=runtime,
+            next_step="see `images:` in the device profile for what this kind of board can run",
+        )
+
+
+def _explained(said: str, requires: tuple[str, ...], goal: Target) -> str:
+    if "No solution found" in said:
+        wanted = ", ".join(requires)
+        return f"no wheels of {wanted} for Python {goal.python} on {goal.platform}: {said}"
+    return f"uv could not install {', '.join(requires)}: {said}"
+
+
+def _pack(tree: Path, packed: Path) -> int:
+    """Write a tar whose bytes depend on the files alone; returns the size of the files."""
+    total = 0
+    with (
+        packed.open("wb") as raw,
+        gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=3, mtime=0, filename="") as deflated,
+        # Dereferenced: files linked to each other through the package cache are plain files here.
+        tarfile.open(fileobj=deflated, mode="w", dereference=True) as tar,
+    ):
+        for path in sorted(tree.rglob("*")):
+            if path.is_file() and path.name != ".lock":
+                total += path.stat().st_size
+                tar.add(path, str(path.relative_to(tree)), recursive=False, filter=_anonymous)
+    return total
+
+
+def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Drop what differs from build to build: owner, times, all of the mode but executable."""
+    member.uid = member.gid = member.mtime = 0
+    member.uname = member.gname = ""
+    member.mode = 0o755 if member.mode & 0o100 else 0o644
+    return member

@@ -1,0 +1,359 @@
+"""The one place where results live: SQLite by default, PostgreSQL by URL."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import zlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, Engine
+
+from agents import wire
+from harness.errors import StoreError
+from reports.run import (
+    ArtifactRecord,
+    CellRecord,
+    DeviceRecord,
+    EvaluationRecord,
+    GroupRecord,
+    LaunchRecord,
+    Run,
+)
+
+SCHEMA_VERSION = 1
+LATEST = "latest"
+
+metadata = sa.MetaData()
+schema = sa.Table("schema_version", metadata, sa.Column("version", sa.Integer, primary_key=True))
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("study", sa.JSON, nullable=False),
+    sa.Column("folder", sa.String, nullable=False),  # that the study's paths are relative to
+    sa.Column("inventory", sa.String),
+    sa.Column("started", sa.String, nullable=False),
+    sa.Column("finished", sa.String),
+    sa.Column("artifacts", sa.JSON, nullable=False),
+    sa.Column("labels", sa.JSON),
+)
+devices = sa.Table(
+    "run_devices",
+    metadata,
+    sa.Column("run", sa.ForeignKey("runs.id"), primary_key=True),
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("profile", sa.String, nullable=False),
+    sa.Column("status", sa.String, nullable=False),
+    sa.Column("reason", sa.String),
+    sa.Column("facts", sa.JSON, nullable=False),
+    sa.Column("pushed_bytes", sa.JSON, nullable=False),
+    sa.Column("seconds", sa.Float),
+    sa.Column("cells", sa.JSON, nullable=False),  # [{cell, status, reason}]
+    sa.Column("groups", sa.JSON, nullable=False),
+)
+launches = sa.Table(
+    "launches",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("run", sa.ForeignKey("runs.id"), nullable=False),
+    sa.Column("device", sa.String, nullable=False),
+    sa.Column("group_id", sa.String, nullable=False),
+    sa.Column("ordinal", sa.Integer, nullable=False),
+    sa.Column("cell", sa.String, nullable=False),
+    sa.Column("interleaved", sa.Boolean, nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("record", sa.JSON, nullable=False),  # a CellLaunch with the length of each block
+    sa.Column("samples", sa.LargeBinary, nullable=False),  # see `packed`
+    sa.UniqueConstraint("run", "device", "group_id", "ordinal", "cell"),
+)
+evaluations = sa.Table(
+    "evaluations",
+    metadata,
+    sa.Column("run", sa.ForeignKey("runs.id"), primary_key=True),
+    sa.Column("device", sa.String, primary_key=True),
+    sa.Column("evaluation", sa.String, primary_key=True),
+    sa.Column("event", sa.JSON, nullable=False),
+)
+
+
+def default_url() -> str:
+    """SQLite in the user's data folder; EDGEPROOF_STORE names another."""
+    given = os.environ.get("EDGEPROOF_STORE")
+    return given or f"sqlite:///{data_folder() / 'edgeproof.db'}"
+
+
+def data_folder() -> Path:
+    """Where edgeproof keeps what it must not lose (XDG_DATA_HOME)."""
+    base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(base).expanduser() / "edgeproof"
+
+
+def now() -> str:
+    """The time, ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def packed(blocks: Sequence[Sequence[int]]) -> bytes:
+    """Samples of all blocks as little-endian int64 nanoseconds, bytes shuffled, deflated.
+
+    Shuffling puts the high bytes, nearly all zero, side by side.
+    """
+    flat = np.concatenate([np.asarray(block, "<i8") for block in blocks] or [np.empty(0, "<i8")])
+    shuffled = flat.view(np.uint8).reshape(-1, 8).T
+    return zlib.compress(np.ascontiguousarray(shuffled).tobytes(), 3)
+
+
+def unpacked(data: bytes, lengths: Sequence[int]) -> list[list[int]]:
+    """Undo `packed`."""
+    shuffled = np.frombuffer(zlib.decompress(data), np.uint8).reshape(8, -1)
+    flat = np.ascontiguousarray(shuffled.T).view("<i8").ravel()
+    ends = np.cumsum(lengths)[:-1]
+    return [block.tolist() for block in np.split(flat, ends)] if lengths else []
+
+
+class Store:
+    """Runs, devices, launches and evaluations behind one database URL."""
+
+    def __init__(self, url: str | None = None) -> None:
+        self.url = url or default_url()
+        try:
+            self.engine = _engine(self.url)
+            metadata.create_all(self.engine)
+            self._check_version()
+        except (sa.exc.SQLAlchemyError, OSError) as error:
+            raise StoreError(
+                f"the store cannot be opened: {error}",
+                where=sa.engine.make_url(self.url).render_as_string()
+                if "://" in self.url
+                else self.url,
+                next_step="give --store URL, for example sqlite:///results.db",
+            ) from None
+
+    def _check_version(self) -> None:
+        with self.engine.begin() as link:
+            found = link.execute(sa.select(schema.c.version)).scalar()
+            if found is None:
+                link.execute(schema.insert().values(version=SCHEMA_VERSION))
+            elif found != SCHEMA_VERSION:
+                raise StoreError(
+                    f"the store has version {found}, this edgeproof reads {SCHEMA_VERSION}",
+                    where=self.url,
+                    next_step="use the edgeproof that wrote it, or another --store URL",
+                )
+
+    def create_run(self, run: Run, folder: Path, inventory: Path | None) -> None:
+        """Store a run that begins, with its devices and all that is planned."""
+        with self.engine.begin() as link:
+            link.execute(
+                runs.insert().values(
+                    id=run.id,
+                    study=dict(run.study),
+                    folder=str(folder),
+                    inventory=str(inventory) if inventory else None,
+                    started=run.started,
+                    finished=None,
+                    artifacts={key: vars(value) for key, value in run.artifacts.items()},
+                    labels=list(run.labels) if run.labels is not None else None,
+                )
+            )
+            for position, device in enumerate(run.devices):
+                cells = [cell for cell in run.cells if cell.device == device.name]
+                groups = [group.group for group in run.groups if group.device == device.name]
+                row = {key: value for key, value in vars(device).items() if key != "facts"}
+                link.execute(
+                    devices.insert().values(
+                        run=run.id,
+                        position=position,
+                        facts=dict(device.facts),
+                        cells=[_cell_document(cell) for cell in cells],
+                        groups=groups,
+                        **row,
+                    )
+                )
+
+    def update_device(self, run: str, name: str, **values: Any) -> None:
+        """Change columns of a device's row: status, reason, facts, pushed_bytes, seconds."""
+        with self.engine.begin() as link:
+            link.execute(_of_device(sa.update(devices), run, name).values(**values))
+
+    def mark_cells(self, run: str, name: str, reasons: Mapping[str, str]) -> None:
+        """Mark cells (id -> reason) of a device as unsupported."""
+        with self.engine.begin() as link:
+            cells = link.execute(_of_device(sa.select(devices.c.cells), run, name)).scalar_one()
+            for item in cells:
+                if item["cell"]["id"] in reasons:
+                    item["status"], item["reason"] = "unsupported", reasons[item["cell"]["id"]]
+            link.execute(_of_device(sa.update(devices), run, name).values(cells=cells))
+
+    def finish_run(self, run: str) -> None:
+        """Note when a run ended."""
+        with self.engine.begin() as link:
+            link.execute(sa.update(runs).where(runs.c.id == run).values(finished=now()))
+
+    def add_launch(self, run: str, device: str, launch: wire.LaunchEvent) -> None:
+        """Store one launch of a group, unless it is there already."""
+        rows = [_launch_row(run, device, launch, cell) for cell in launch["cells"]]
+        key = (run, device, launch["group"], launch["ordinal"])
+        with self.engine.begin() as link:
+            if key[2:] not in _stored_launches(link, run, device) and rows:
+                link.execute(launches.insert(), rows)
+
+    def add_evaluation(self, run: str, device: str, found: wire.EvaluationEvent) -> None:
+        """Store one evaluation, unless it is there already."""
+        with self.engine.begin() as link:
+            if found["evaluation"] not in _stored_evaluations(link, run, device):
+                link.execute(
+                    evaluations.insert().values(
+                        run=run, device=device, evaluation=found["evaluation"], event=dict(found)
+                    )
+                )
+
+    def done(self, run: str, device: str) -> tuple[list[str], list[tuple[str, int]]]:
+        """Evaluations and launches (group, ordinal) of a device that are stored."""
+        with self.engine.connect() as link:
+            return (
+                sorted(_stored_evaluations(link, run, device)),
+                sorted(_stored_launches(link, run, device)),
+            )
+
+    def resolve(self, name: str) -> str:
+        """Turn `latest` or a run's id into the id; an unknown one names the nearest."""
+        with self.engine.connect() as link:
+            ids = sa.select(runs.c.id).order_by(runs.c.started, runs.c.id)
+            known: list[str] = list(link.execute(ids).scalars())
+        if name == LATEST and known:
+            return known[-1]
+        if name in known:
+            return name
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.3)
+        what = "the store holds no run yet" if not known else f"no run '{name}' in the store"
+        raise StoreError(
+            what + (f"; the nearest is '{near[0]}'" if near else ""),
+            where=self.url,
+            next_step="edgeproof run STUDY" if not known else "edgeproof report latest",
+        )
+
+    def origin(self, run: str) -> tuple[Path, Path | None]:
+        """Folder of the study and the inventory that a run was started with."""
+        with self.engine.connect() as link:
+            row = link.execute(sa.select(runs).where(runs.c.id == run)).one()
+        return Path(row.folder), Path(row.inventory) if row.inventory else None
+
+    def load(self, run: str) -> Run:
+        """Read a run whole."""
+        with self.engine.connect() as link:
+            row = link.execute(sa.select(runs).where(runs.c.id == run)).one()
+            boards = link.execute(
+                sa.select(devices).where(devices.c.run == run).order_by(devices.c.position)
+            ).all()
+            found = link.execute(
+                sa.select(launches).where(launches.c.run == run).order_by(launches.c.id)
+            ).all()
+            evaluated = link.execute(
+                sa.select(evaluations.c.device, evaluations.c.event).where(evaluations.c.run == run)
+            ).all()
+        return Run(
+            id=row.id,
+            study=row.study,
+            started=row.started,
+            finished=row.finished,
+            devices=[_device_record(board) for board in boards],
+            artifacts={key: ArtifactRecord(**value) for key, value in row.artifacts.items()},
+            cells=[_cell_record(board.name, item) for board in boards for item in board.cells],
+            groups=[GroupRecord(board.name, group) for board in boards for group in board.groups],
+            launches=[_launch_record(item) for item in found],
+            evaluations=[EvaluationRecord(item.device, item.event) for item in evaluated],
+            labels=row.labels,
+        )
+
+
+def _engine(url: str) -> Engine:
+    parsed = sa.engine.make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return sa.create_engine(parsed)
+    if parsed.database and parsed.database != ":memory:":
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(parsed, connect_args={"timeout": 30})
+
+    # The driver's own transactions begin late and lose updates between several writers, so it is
+    # told to begin none, and each of ours takes the write lock at once.
+    @event.listens_for(engine, "connect")
+    def _no_implicit_begin(connection: Any, _: Any) -> None:
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _of_device(statement: Any, run: str, name: str) -> Any:
+    return statement.where(devices.c.run == run, devices.c.name == name)
+
+
+def _stored_launches(link: Connection, run: str, device: str) -> set[tuple[str, int]]:
+    found = link.execute(
+        sa.select(launches.c.group_id, launches.c.ordinal)
+        .where(launches.c.run == run, launches.c.device == device)
+        .distinct()
+    )
+    return {(row.group_id, row.ordinal) for row in found}
+
+
+def _stored_evaluations(link: Connection, run: str, device: str) -> set[str]:
+    found = link.execute(
+        sa.select(evaluations.c.evaluation).where(
+            evaluations.c.run == run, evaluations.c.device == device
+        )
+    )
+    return set(found.scalars())
+
+
+def _cell_document(cell: CellRecord) -> dict[str, Any]:
+    return {"cell": cell.cell, "status": cell.status, "reason": cell.reason}
+
+
+def _cell_record(device: str, item: dict[str, Any]) -> CellRecord:
+    return CellRecord(device, item["cell"], item["status"], item["reason"])
+
+
+def _device_record(row: Any) -> DeviceRecord:
+    return DeviceRecord(
+        row.name, row.profile, row.status, row.reason, row.facts, row.pushed_bytes, row.seconds
+    )
+
+
+def _launch_row(
+    run: str, device: str, launch: wire.LaunchEvent, cell: wire.CellLaunch
+) -> dict[str, Any]:
+    record: dict[str, Any] = {key: value for key, value in cell.items() if key != "blocks"}
+    record["block_lengths"] = [len(block) for block in cell["blocks"]]
+    return {
+        "run": run,
+        "device": device,
+        "group_id": launch["group"],
+        "ordinal": launch["ordinal"],
+        "cell": cell["cell"],
+        "interleaved": launch["interleaved"],
+        "seconds": launch["seconds"],
+        "record": record,
+        "samples": packed(cell["blocks"]),
+    }
+
+
+def _launch_record(row: Any) -> LaunchRecord:
+    record = dict(row.record)
+    record["blocks"] = unpacked(row.samples, record.pop("block_lengths"))
+    launch = cast(wire.CellLaunch, record)
+    return LaunchRecord(row.device, row.group_id, row.ordinal, row.interleaved, row.seconds, launch)

@@ -1,0 +1,147 @@
+"""Charts as Vega-Lite specifications, and their drawing as static SVG without a browser."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import vl_convert
+
+from reports.layout import Spec
+
+Point = Mapping[str, Any]
+# Legible on white and on near-black alike (Okabe and Ito's, the darkest and lightest replaced).
+PALETTE = ("#3b82c4", "#e08214", "#2a9d72", "#c7559a", "#8c6bb1", "#a0803c", "#5aa9b8", "#c94f4f")
+FINDING_COLOURS = {
+    "faster": "#2a9d72",
+    "same": "#7f8894",
+    "slower": "#c94f4f",
+    "undecided": "#e08214",
+}
+INK = "#5b6470"  # the page's style sheet recolours text and lines
+_TICKS = (
+    (0.001, 0.01, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50, 100, 1000),
+    tuple(step / 10 for step in range(1, 20)),
+    tuple(step / 20 for step in range(10, 40)),
+)
+_ROW_PX = 24
+_LABEL_PX = 300
+
+
+def ratio_chart(points: Sequence[Point]) -> Spec:
+    """Ratios with their intervals on a log scale, one row each, in the order given."""
+    data = _data(points)
+    order = list(dict.fromkeys(point["label"] for point in points))
+    shown = [name for name in FINDING_COLOURS if any(p["finding"] == name for p in points)]
+    colours = alt.Scale(domain=shown, range=[FINDING_COLOURS[name] for name in shown])
+    y = alt.Y("label:N", sort=order, title=None, axis=alt.Axis(labelLimit=_LABEL_PX, ticks=False))
+    colour = alt.Color("finding:N", scale=colours, title=None)
+    scale = alt.Scale(type="log", domain=_log_domain(points), nice=False)
+    axis = alt.Axis(values=_ratio_ticks(points), format="~g")
+    x = alt.X("low:Q", scale=scale, axis=axis, title="ratio to the baseline (below 1: faster)")
+    rules = alt.Chart(data).mark_rule(strokeWidth=3).encode(x=x, x2="high:Q", y=y, color=colour)
+    dots = alt.Chart(data).mark_point(filled=True, size=70, opacity=1)
+    one = alt.Chart(_data([{"one": 1}])).mark_rule(strokeDash=[4, 3], color=INK)
+    layers = alt.layer(
+        one.encode(x=alt.X("one:Q", scale=scale)),
+        rules,
+        dots.encode(x=alt.X("ratio:Q", scale=scale), y=y, color=colour),
+    )
+    return _spec(layers.properties(width=380, height=_ROW_PX * len(order)))
+
+
+def throughput_chart(points: Sequence[Point]) -> Spec:
+    """Throughput over the batch size, one line a variant, one panel a runtime."""
+    variants = list(dict.fromkeys(point["variant"] for point in points))
+    chart = (
+        alt.Chart(_data(points))
+        .mark_line(point=alt.OverlayMarkDef(filled=True, size=45))
+        .encode(
+            x=alt.X("batch:O", title="batch size", axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("throughput:Q", title="inputs a second"),
+            color=alt.Color("variant:N", sort=variants, scale=_palette(variants), title=None),
+            detail="line:N",
+        )
+        .properties(width=230, height=190)
+        .facet(facet=alt.Facet("place:N", title=None), columns=2)
+    )
+    return _spec(chart)
+
+
+def sparsity_chart(points: Sequence[Point], title: str) -> Spec:
+    """A value against sparsity; a line joins the points of the curve in each runtime."""
+    variants = list(dict.fromkeys(point["variant"] for point in points))
+    data = _data(points)
+    x = alt.X("sparsity:Q", axis=alt.Axis(format="~%"), title="share of zero weights")
+    y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=False, padding=12))
+    line = alt.Chart(data).transform_filter("datum.curve").mark_line(color=INK, strokeWidth=1.2)
+    dots = alt.Chart(data).mark_point(filled=True, size=75, opacity=0.95)
+    ink = alt.Legend(symbolFillColor=INK, symbolStrokeColor=INK)
+    layers = alt.layer(
+        line.encode(x=x, y=y, detail="runtime:N"),
+        dots.encode(
+            x=x,
+            y=y,
+            color=alt.Color("variant:N", sort=variants, scale=_palette(variants), title="variant"),
+            shape=alt.Shape("runtime:N", title="runtime", legend=ink),
+        ),
+    )
+    return _spec(layers.properties(width=300, height=210))
+
+
+def svg(spec: Spec, prefix: str) -> str:
+    """The chart as an SVG element; ids get a prefix, since several share one page."""
+    drawn = str(vl_convert.vegalite_to_svg(spec))
+    drawn = re.sub(r'\bid="', f'id="{prefix}-', drawn)
+    return re.sub(r"url\(#", f"url(#{prefix}-", drawn)
+
+
+def _spec(chart: alt.TopLevelMixin) -> Spec:
+    styled = (
+        chart.configure(background="transparent", font="sans-serif")
+        .configure_view(stroke=None)
+        .configure_axis(
+            labelColor=INK,
+            titleColor=INK,
+            domainColor=INK,
+            tickColor=INK,
+            labelFontSize=12,
+            titleFontSize=12,
+            titleFontWeight="normal",
+            gridOpacity=0.35,
+        )
+        .configure_legend(labelColor=INK, titleColor=INK, labelFontSize=12, labelLimit=_LABEL_PX)
+        .configure_header(labelColor=INK, labelFontSize=13, labelLimit=_LABEL_PX)
+    )
+    spec: Spec = styled.to_dict()
+    return spec
+
+
+def _data(points: Sequence[Point]) -> dict[str, Any]:
+    return {"values": [dict(point) for point in points]}
+
+
+def _palette(names: Sequence[str]) -> alt.Scale:
+    colours = itertools.cycle(PALETTE)
+    return alt.Scale(domain=list(names), range=[next(colours) for _ in names])
+
+
+def _log_domain(points: Sequence[Point]) -> list[float]:
+    """A little wider than the intervals, and 1 is always in view."""
+    low = min(1.0, *(point["low"] for point in points))
+    high = max(1.0, *(point["high"] for point in points))
+    return [low / 1.1, high * 1.1]
+
+
+def _ratio_ticks(points: Sequence[Point]) -> list[float]:
+    """Round ratios inside the axis, of the coarsest kind that gives at least three."""
+    low, high = _log_domain(points)
+    inside: list[float] = []
+    for ticks in _TICKS:
+        inside = [tick for tick in ticks if low <= tick <= high]
+        if len(inside) > 2:
+            break
+    return inside

@@ -1,0 +1,107 @@
+"""The JSON document of a run, "edgeproof.report/1": all that any form of the report shows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from reports.comparison import comparisons
+from reports.findings import findings
+from reports.gates import overall, verdicts
+from reports.index import Index, index
+from reports.results import result_row
+from reports.run import ArtifactRecord, CellRecord, DeviceRecord, Run
+from reports.stats import CONFIDENCE
+
+SCHEMA = "edgeproof.report/1"
+
+
+def build(run: Run) -> dict[str, Any]:
+    """The document of a run, complete or not; plain JSON types only, no NaN."""
+    found = index(run)
+    baseline = str(run.study.get("baseline", ""))
+    rows = [result_row(found, record, _baseline_of(found, record)) for record in run.cells]
+    compared = comparisons(found)
+    gates: Sequence[Mapping[str, Any]] = run.study.get("gates") or []
+    judged = verdicts(gates, baseline, rows, compared, [device.name for device in run.devices])
+    document = {
+        "schema": SCHEMA,
+        "run": run.id,
+        "study": run.study.get("name"),
+        "started": run.started,
+        "finished": run.finished,
+        "baseline": baseline,
+        "confidence": CONFIDENCE,
+        "overall": overall(judged),
+        "findings": findings(baseline, rows, compared, judged),
+        "devices": [_device(device) for device in run.devices],
+        "results": rows,
+        "comparisons": compared,
+        "verdicts": judged,
+        "artifacts": [_artifact(artifact) for artifact in run.artifacts.values()],
+        "study_document": run.study,
+    }
+    plain_document: dict[str, Any] = plain(document)
+    return plain_document
+
+
+def plain(value: Any) -> Any:
+    """The same in JSON's own types; a number that JSON cannot hold becomes null."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, (Sequence, set, frozenset, np.ndarray)):
+        return [plain(item) for item in (sorted(value) if isinstance(value, set) else value)]
+    return str(value)
+
+
+def _baseline_of(found: Index, record: CellRecord) -> CellRecord | None:
+    """The baseline variant's cell that ran the same way, or else in the same runtime."""
+    wanted = (record.device, record.cell["runtime"], record.cell["precision"])
+    alike = [
+        other
+        for other in found.run.cells
+        if other.cell["variant"] == found.run.study.get("baseline")
+        and (other.device, other.cell["runtime"], other.cell["precision"]) == wanted
+    ]
+    if record in alike:
+        return record
+    return max(alike, key=lambda other: _likeness(record, other), default=None)
+
+
+def _likeness(record: CellRecord, other: CellRecord) -> int:
+    keys = ("batch", "threads", "scenario")
+    return sum(dict(record.cell)[key] == dict(other.cell)[key] for key in keys)
+
+
+def _device(device: DeviceRecord) -> dict[str, Any]:
+    return {
+        "name": device.name,
+        "profile": device.profile,
+        "facts": device.facts,
+        "status": device.status,
+        "reason": device.reason,
+        "pushed_bytes": device.pushed_bytes,
+        "seconds": device.seconds,
+    }
+
+
+def _artifact(artifact: ArtifactRecord) -> dict[str, Any]:
+    return {
+        "sha256": artifact.sha256,
+        "file": artifact.file,
+        "format": artifact.format,
+        "bytes": artifact.bytes,
+        "compressed_bytes": artifact.compressed_bytes,
+        "sparsity": artifact.sparsity,
+        "reason": artifact.reason,
+        "provenance": artifact.provenance,
+    }

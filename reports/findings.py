@@ -1,0 +1,147 @@
+"""What the numbers say in plain words: for each variant on each device, does it pay off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from reports.text import number
+
+Row = Mapping[str, Any]
+Pays = Literal["yes", "no", "partly", "undecided"]
+_HEADLINES: Mapping[Pays, str] = {
+    "yes": "pays off in speed",
+    "no": "does not pay off in speed",
+    "partly": "pays off in speed only in part",
+    "undecided": "is undecided in speed",
+}
+_SIZE_DIFFERENCE = 0.005  # less than half a percent of the file is no saving
+
+
+def findings(
+    baseline: str, rows: Sequence[Row], compared: Sequence[Row], judged: Sequence[Row]
+) -> list[dict[str, Any]]:
+    """One finding for each variant other than the baseline on each device."""
+    pairs = dict.fromkeys((r["device"], r["variant"]) for r in rows if r["variant"] != baseline)
+    found = [
+        _finding(device, variant, baseline, rows, compared)
+        | {"gates_broken": _broken(device, variant, judged)}
+        for device, variant in pairs
+    ]
+    return [finding | {"text": words(finding)} for finding in found]
+
+
+def words(finding: Row) -> str:
+    """The finding as one sentence, without its subject."""
+    parts = [
+        _speed_words(finding["pays_off"], finding["speeds"]),
+        *(_size_words(size) for size in finding["compressed_ratio"]),
+        _drop_words(finding["top1_drop"]),
+    ]
+    if finding["gates_broken"]:
+        parts.append(f"breaks {', '.join(finding['gates_broken'])}")
+    return "; ".join(parts) + "."
+
+
+def _finding(
+    device: str, variant: str, baseline: str, rows: Sequence[Row], compared: Sequence[Row]
+) -> dict[str, Any]:
+    here = [row for row in rows if row["device"] == device]
+    mine = [row for row in here if row["variant"] == variant]
+    speeds = [
+        _speed(row)
+        for row in compared
+        if row["kind"] == "variant"
+        and row["metric"] == "latency_p50_ratio"
+        and (row["device"], row["candidate"]) == (device, variant)
+    ]
+    return {
+        "device": device,
+        "variant": variant,
+        "pays_off": _pays([speed["finding"] for speed in speeds]),
+        "speeds": speeds,
+        "compressed_ratio": _sizes(mine, [row for row in here if row["variant"] == baseline]),
+        "top1_drop": _drops(mine),
+    }
+
+
+def _speed(row: Row) -> dict[str, Any]:
+    keys = ("runtime", "precision", "batch", "threads", "scenario", "ratio", "ci", "finding")
+    return {key: row[key] for key in (*keys, "reason")}
+
+
+def _pays(found: Sequence[str]) -> Pays:
+    """yes: faster wherever it was decided; partly: faster in one place and not in another."""
+    decided = set(found) - {"undecided"}
+    if not decided:
+        return "undecided"
+    if decided == {"faster"}:
+        return "yes"
+    return "partly" if "faster" in decided else "no"
+
+
+def _speed_words(pays: Pays, speeds: Sequence[Row]) -> str:
+    if not speeds:
+        return "was not compared with the baseline"
+    runtimes = dict.fromkeys(speed["runtime"] for speed in speeds)
+    told = [_in_runtime(name, [s for s in speeds if s["runtime"] == name]) for name in runtimes]
+    return f"{_HEADLINES[pays]}: {', '.join(told)}"
+
+
+def _in_runtime(runtime: str, speeds: Sequence[Row]) -> str:
+    """One phrase a runtime: its word, and the ratio or the range of ratios behind it."""
+    found = " or ".join(dict.fromkeys(speed["finding"] for speed in speeds))
+    ratios = sorted(speed["ratio"] for speed in speeds if speed["ratio"] is not None)
+    if not ratios:
+        return f"{found} in {runtime} ({speeds[0]['reason']})"
+    if len(speeds) == 1 and speeds[0]["ci"]:
+        low, high = map(number, speeds[0]["ci"])
+        return f"{found} in {runtime} ({number(ratios[0])} of the time, {low} to {high})"
+    span = " to ".join(dict.fromkeys([number(ratios[0]), number(ratios[-1])]))
+    return f"{found} in {runtime} ({span} of the time)"
+
+
+def _sizes(mine: Sequence[Row], theirs: Sequence[Row]) -> list[dict[str, Any]]:
+    """Compressed size over the baseline's, for each file format that both have."""
+    sizes = {row["format"]: row["compressed_bytes"] for row in mine if row["compressed_bytes"]}
+    base = {row["format"]: row["compressed_bytes"] for row in theirs if row["compressed_bytes"]}
+    return [{"format": name, "ratio": sizes[name] / base[name]} for name in sizes if name in base]
+
+
+def _size_words(size: Row) -> str:
+    if abs(size["ratio"] - 1) < _SIZE_DIFFERENCE:
+        return f"the same compressed size ({size['format']})"
+    return f"{size['ratio']:.2f} of the compressed size ({size['format']})"
+
+
+def _drops(mine: Sequence[Row]) -> list[dict[str, Any]]:
+    """The top-1 drop in each runtime and precision where it is known."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in mine:
+        key = (row["runtime"], row["precision_requested"])
+        drop, ends = row["accuracy"]["top1_drop"], row["accuracy"]["ci"]["top1_drop"]
+        if drop is not None and key not in found:
+            found[key] = {"runtime": key[0], "precision": key[1], "drop": drop, "ci": ends}
+    return list(found.values())
+
+
+def _drop_words(drops: Sequence[Row]) -> str:
+    """The worst drop stands for all; its interval says how sure it is."""
+    if not drops:
+        return "its accuracy against the baseline is not known"
+    worst = max(drops, key=lambda item: float(item["drop"]))
+    low, high = (100 * end for end in worst["ci"])
+    span = f"95% {-high:+.1f} to {-low:+.1f}"
+    if worst["drop"] == 0:
+        return f"top-1 accuracy unchanged ({span} points)"
+    word = "down" if worst["drop"] > 0 else "up"
+    sure = "" if low > 0 or high < 0 else ", may be chance"
+    where = f" in {worst['runtime']}, its worst" if len(drops) > 1 else ""
+    return f"top-1 accuracy {word} {abs(100 * worst['drop']):.1f} points{where} ({span}{sure})"
+
+
+def _broken(device: str, variant: str, judged: Sequence[Row]) -> list[str]:
+    """The gates that this variant fails on this device."""
+    failed = [row for row in judged if row["verdict"] == "fail"]
+    mine = [row for row in failed if (row["device"], row["variant"]) == (device, variant)]
+    return list(dict.fromkeys(row["gate"] for row in mine))

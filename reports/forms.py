@@ -1,0 +1,141 @@
+"""The forms that show sections: rich tables, Markdown, one HTML file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+
+import jinja2
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from reports.layout import TONES, Section, Table
+from reports.text import clean
+
+Sections = Sequence[tuple[str, Section]]
+_STYLES = {"good": "green", "bad": "bold red", "unsure": "yellow"}
+_MARKDOWN = re.compile(r"[\\`*\[\]#~]|(?<!\w)_|_(?!\w)")
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "@": "&#64;"}
+# A bare address would become a link.
+_LINKS = {"://": "&#58;//", "www.": "www&#46;"}
+
+
+def to_terminal(sections: Sections, console: Console) -> None:
+    """Print the sections and columns that are no details."""
+    for _, section in sections:
+        if section.detail:
+            continue
+        console.print(Text(section.title, style="bold underline"))
+        for words in section.words:
+            console.print(Text(clean(words, 1200)))
+        for lead, text in section.points:
+            point = Text.assemble("- ", (clean(lead), "bold"), " " * bool(lead), clean(text, 1200))
+            console.print(Padding(point, (0, 0, 0, 1)))
+        for table in section.tables:
+            if not table.detail:
+                console.print(_rich_table(table.narrow()))
+        console.print()
+    console.print(Text("More, and charts: --format html. Everything: --format json.", style="dim"))
+
+
+def _rich_table(table: Table) -> RichTable:
+    made = RichTable(
+        title=Text(clean(table.caption, 400)),
+        title_justify="left",
+        title_style="italic",
+        box=box.SIMPLE_HEAD,
+        collapse_padding=True,
+        pad_edge=False,
+    )
+    for column in table.columns:
+        number = column.kind == "number"
+        made.add_column(
+            Text(column.name),
+            justify="right" if number else "left",
+            overflow="fold",
+            no_wrap=column.kind != "text",
+        )
+    kinds = [column.kind for column in table.columns]
+    for row in table.rows:
+        made.add_row(*(_rich_text(text, kind) for text, kind in zip(row, kinds, strict=True)))
+    return made
+
+
+def _rich_text(text: str, kind: str) -> Text:
+    tone = TONES.get(text) if kind == "word" else None
+    return Text(clean(text, 400), style=_STYLES[tone] if tone else "")
+
+
+def to_markdown(sections: Sections, title: str) -> str:
+    """Headings, lists and tables; the sections that are details are folded."""
+    parts = [f"# {_escape(title)}"]
+    for _, section in sections:
+        body = _markdown_body(section)
+        if section.detail:
+            summary = f"<details><summary>{_escape(section.title)}</summary>"
+            parts += [summary, *body, "</details>"]
+        else:
+            parts += [f"## {_escape(section.title)}", *body]
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown_body(section: Section) -> list[str]:
+    parts = [_escape(words) for words in section.words]
+    if section.points:
+        parts.append("\n".join(_markdown_point(*point) for point in section.points))
+    for table in section.tables:
+        parts += [f"*{_escape(table.caption)}*", _markdown_table(table)]
+    return parts
+
+
+def _markdown_point(lead: str, text: str) -> str:
+    return f"- **{_escape(lead)}** {_escape(text)}" if lead else f"- {_escape(text)}"
+
+
+def _markdown_table(table: Table) -> str:
+    heads = [_escape(column.name) for column in table.columns]
+    rules = ["---:" if column.kind == "number" else "---" for column in table.columns]
+    rows = [[_escape(text) for text in row] for row in table.rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [heads, rules, *rows])
+
+
+def _escape(text: str) -> str:
+    """Text that Markdown shows as it is: no markup, link, mention, or end of a table cell."""
+    safe = "".join(_ENTITIES.get(character, character) for character in clean(text, 1200))
+    for found, entity in _LINKS.items():
+        safe = safe.replace(found, entity)
+    # The # of an entity is not the text's.
+    parts = re.split(r"(&#?\w+;)", safe)
+    return "".join(
+        part if at % 2 else _MARKDOWN.sub(r"\\\g<0>", part) for at, part in enumerate(parts)
+    )
+
+
+def to_html(sections: Sections, title: str) -> str:
+    """One page: style inside, charts as inline SVG, every name escaped."""
+    from reports.charts import svg  # altair takes a second to import, which other forms need not
+
+    drawn = {
+        name: [
+            (chart.caption, svg(chart.draw(), f"{name}{at}"))
+            for at, chart in enumerate(section.charts)
+        ]
+        for name, section in sections
+    }
+    page = _templates().get_template("page.html.j2")
+    return page.render(title=clean(title), sections=sections, drawn=drawn, tones=TONES)
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("reports", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )

@@ -1,0 +1,61 @@
+"""The verdict on every gate, the broken ones first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from reports.layout import Column, Document, Row, Section, Table
+from reports.names import Names
+from reports.text import clean, percent, with_interval
+
+ORDER = 20
+VALUE = "value, 95% interval"
+_WORST_FIRST = ("fail", "inconclusive", "pass")
+
+
+def section(document: Document) -> Section:
+    found = sorted(document["verdicts"], key=lambda row: _WORST_FIRST.index(row["verdict"]))
+    if not found:
+        return Section("Verdicts", ["The study sets no gates, so there is nothing to judge."])
+    names = Names(document)
+    tables = [
+        _open_table(names, gate, [row for row in found if row["gate"] == gate])
+        for gate in dict.fromkeys(row["gate"] for row in found if row["verdict"] != "pass")
+    ]
+    passed = [row for row in found if row["verdict"] == "pass"]
+    if passed:
+        tables.append(_passed_table(names, passed))
+    words = [] if len(passed) < len(found) else [f"All {len(passed)} verdicts are pass."]
+    return Section("Verdicts", words, tables=tables)
+
+
+def _open_table(names: Names, gate: str, rows: Sequence[Row]) -> Table:
+    """What one gate refused or could not decide."""
+    columns = [Column("verdict", "word"), *names.columns(), Column(VALUE, "number"), Column("why")]
+    body = [
+        [row["verdict"], *names.values(row), _value(row), _why(row)]
+        for row in rows
+        if row["verdict"] != "pass"
+    ]
+    counts = Counter(row["verdict"] for row in rows)
+    told = ", ".join(f"{counts[word]} {word}" for word in _WORST_FIRST if counts[word])
+    return Table(f"{clean(gate)}: {told}", columns, body).filled()
+
+
+def _passed_table(names: Names, rows: Sequence[Row]) -> Table:
+    columns = [Column("gate"), *names.columns(), Column(VALUE, "number")]
+    body = [[clean(row["gate"]), *names.values(row), _value(row)] for row in rows]
+    return Table("Passed", columns, body, detail=True)
+
+
+def _why(row: Row) -> str:
+    """Nothing where the interval beside it says it all."""
+    return "" if row["ci"] else clean(row["reason"])
+
+
+def _value(row: Row) -> str:
+    if row["unit"] == "share":
+        return percent(row["value"], row["ci"])
+    text = with_interval(row["value"], row["ci"])
+    return text if row["value"] is None or row["unit"] == "x" else f"{text} {row['unit']}"

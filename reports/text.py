@@ -1,0 +1,81 @@
+"""Words and numbers as people read them, with names made harmless first."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+LONGEST = 120  # a longer text is cut in the middle: its ends tell names apart
+NOTHING = "–"  # noqa: RUF001 (stands for a null)
+REPLACED = "\N{REPLACEMENT CHARACTER}"
+# Line breaks become spaces; other control characters, direction overrides and lone surrogates
+# could recolour a terminal or reorder a page.
+_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+_SPACE = re.compile(r"[\s\u2028\u2029]+")
+
+
+def clean(text: object, longest: int = LONGEST) -> str:
+    """One line of harmless text: no control or direction characters, cut when too long."""
+    line = _SPACE.sub(" ", str(text)[: 10 * longest]) if longest else _SPACE.sub(" ", str(text))
+    safe = "".join(REPLACED if unicodedata.category(c) in _UNSAFE else c for c in line)
+    return shorten(safe, longest) if longest else safe
+
+
+def shorten(text: str, longest: int) -> str:
+    """The text, or its beginning and end around an ellipsis."""
+    if len(text) <= longest:
+        return text
+    tail = (longest - 1) // 3
+    return f"{text[: longest - 1 - tail]}…{text[-tail:]}"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number to so many significant digits, without an exponent where people want none."""
+    if value is None:
+        return NOTHING
+    if value == 0:
+        return "0"
+    if abs(value) >= 10 ** (digits - 1):
+        return f"{value:,.0f}"
+    if abs(value) < 1e-4:
+        return f"{value:.{digits - 1}e}"
+    return f"{float(f'{value:.{digits}g}'):.{_decimals(value, digits)}f}"
+
+
+def with_interval(value: float | None, ends: Sequence[float] | None, digits: int = 3) -> str:
+    """A value and its interval: 1.21 [1.19, 1.23]."""
+    if value is None:
+        return NOTHING
+    if ends is None:
+        return number(value, digits)
+    return f"{number(value, digits)} [{number(ends[0], digits)}, {number(ends[1], digits)}]"
+
+
+def percent(share: float | None, ends: Sequence[float] | None = None) -> str:
+    """A share as a percentage: 91.5% [86.8, 94.6]."""
+    if share is None:
+        return NOTHING
+    span = f" [{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]" if ends else ""
+    return f"{100 * share:.1f}%{span}"
+
+
+def mebibytes(size: float | None) -> str:
+    """A size in bytes as MiB, or as KiB or bytes when small."""
+    if size is None:
+        return NOTHING
+    for unit, factor in (("MiB", 2**20), ("KiB", 2**10)):
+        if size >= factor:
+            return f"{number(size / factor)} {unit}"
+    return f"{size:.0f} B"
+
+
+def counted(count: int, noun: str) -> str:
+    """1 launch, 2 launches."""
+    plural = f"{noun}es" if noun.endswith("ch") else f"{noun}s"
+    return f"{count} {noun if count == 1 else plural}"
+
+
+def _decimals(value: float, digits: int) -> int:
+    exponent = int(f"{value:e}".split("e")[1])
+    return max(0, digits - 1 - exponent)
