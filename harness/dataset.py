@@ -24,6 +24,10 @@ from harness.study import DatasetSource
 CHUNK = 1 << 22
 # The device keeps the whole of it in memory.
 MAX_BYTES = 4 << 30
+HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,8 @@ def _bad(path: Path, what: str, advice: str | None = None) -> InputError:
 
 
 def _read(path: Path, source: DatasetSource, archive: zipfile.ZipFile) -> DatasetFile:
-    members = {name.removesuffix(".npy"): name for name in archive.namelist()}
+    names = [name for name in archive.namelist() if name.endswith(".npy")]
+    members = {name.removesuffix(".npy"): name for name in names}
     shapes: dict[str, tuple[int, ...]] = {}
     dtypes: dict[str, np.dtype[Any]] = {}
     for key in sorted({*source.keys.values(), source.labels}):
@@ -125,13 +130,14 @@ def _read(path: Path, source: DatasetSource, archive: zipfile.ZipFile) -> Datase
 def _header(path: Path, key: str, stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     try:
         version = np.lib.format.read_magic(stream)
-        reader = np.lib.format
-        read = reader.read_array_header_1_0 if version == (1, 0) else reader.read_array_header_2_0
-        shape, _, dtype = read(stream)
+        shape, fortran, dtype = HEADERS[version](stream)
     except (ValueError, KeyError, SyntaxError, TypeError):
         raise _bad(path, f"holds a damaged array '{key}'") from None
     if dtype.kind not in "fiub":
         raise _bad(path, f"holds values of type {dtype} in '{key}'; numbers are needed")
+    if fortran and len(shape) > 1:
+        what = f"holds '{key}' in Fortran order, which a device cannot read row by row"
+        raise _bad(path, what, f"store numpy.ascontiguousarray({key})")
     size = math.prod(shape) * dtype.itemsize
     if size > MAX_BYTES:
         raise _bad(path, f"holds {size >> 30} GiB in '{key}', more than a device can keep")

@@ -62,7 +62,8 @@ def read(path: Path) -> Document:
         data = loader.construct_document(node)
     except yaml.YAMLError as error:
         raise _not_yaml(error, path) from None
-    except (ValueError, RecursionError) as error:  # an impossible date; nesting without end
+    except (ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
+        # An impossible date, `!!bool maybe`, nesting without end: PyYAML lets these through.
         raise InputError(f"not usable YAML: {error}", where=str(path)) from None
     if not isinstance(data, dict):
         what = f"holds a {_kind(data)} where a mapping of keys to values is expected"
@@ -223,7 +224,9 @@ def _child(node: yaml.Node | None, part: int | str) -> tuple[yaml.Node, int] | N
 
 
 def _problem(model: type[BaseModel], document: Document, detail: ErrorDetails) -> Problem:
-    loc = tuple(part for part in detail["loc"] if part != "[key]")
+    loc = detail["loc"]
+    if loc[-1:] == ("[key]",):  # pydantic shows a key that is no text, such as YAML's `no`, as 0
+        loc = (*loc[:-2], str(detail["input"]))
     if detail["type"] == "extra_forbidden":
         what = unknown("key", str(loc[-1]), _keys(model, loc[:-1]))
     elif detail["type"] == "missing":

@@ -15,7 +15,6 @@ from pydantic import (
     PrivateAttr,
     StringConstraints,
     ValidationInfo,
-    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -68,6 +67,14 @@ def _duration(value: object) -> float:
         return seconds(value)
     except ValueError as error:
         raise refused(str(error)) from None
+
+
+def _slug(name: str) -> str:
+    """Refuse names that would not be safe as a part of ids and paths."""
+    if len(name) > 64 or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        shown = documents.shortened(name)
+        raise refused(f"'{shown}' is no name: 1 to 64 letters, digits, '.', '_' and '-'")
+    return name
 
 
 def _runtime(name: str) -> str:
@@ -130,9 +137,7 @@ def _dimension(value: object) -> object:
     return None if value == -1 and not isinstance(value, bool) else value
 
 
-Slug = Annotated[
-    str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)
-]
+Slug = Annotated[str, StringConstraints(strict=True), AfterValidator(_slug)]
 Text = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=4096)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Dimension = Annotated[
@@ -150,7 +155,6 @@ class Variant(Model):
         Field(min_length=1),
         BeforeValidator(_format_to_file),
         AfterValidator(_formats),
-        WithJsonSchema({"type": ["string", "object"]}),
     ]
     # For models with free dimensions: the whole shape of an input. null is the cell's batch.
     shapes: dict[Text, Annotated[tuple[Dimension, ...], Field(max_length=16)]] = Field(

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy import optimize, stats
 
 from agents import wire
-from reports.stats import CONFIDENCE, Estimate, proportion
+from reports.estimate import CONFIDENCE, Estimate
+from reports.stats import proportion
 
 TOP = {"top1": 1, "top5": 5}
 Right = NDArray[np.bool_]

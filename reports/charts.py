@@ -71,7 +71,7 @@ def throughput_chart(points: Sequence[Point]) -> Spec:
     return _spec(chart)
 
 
-def sparsity_chart(points: Sequence[Point], title: str) -> Spec:
+def sparsity_chart(points: Sequence[Point], title: str, runtimes: Sequence[str]) -> Spec:
     """A value against sparsity; a line joins the points of the curve in each runtime."""
     variants = list(dict.fromkeys(point["variant"] for point in points))
     data = _data(points)
@@ -79,6 +79,7 @@ def sparsity_chart(points: Sequence[Point], title: str) -> Spec:
     y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=False, padding=12))
     line = alt.Chart(data).transform_filter("datum.curve").mark_line(color=INK, strokeWidth=1.2)
     dots = alt.Chart(data).mark_point(filled=True, size=75, opacity=0.95)
+    shapes = alt.Scale(domain=list(runtimes))
     ink = alt.Legend(symbolFillColor=INK, symbolStrokeColor=INK)
     layers = alt.layer(
         line.encode(x=x, y=y, detail="runtime:N"),
@@ -86,7 +87,7 @@ def sparsity_chart(points: Sequence[Point], title: str) -> Spec:
             x=x,
             y=y,
             color=alt.Color("variant:N", sort=variants, scale=_palette(variants), title="variant"),
-            shape=alt.Shape("runtime:N", title="runtime", legend=ink),
+            shape=alt.Shape("runtime:N", scale=shapes, title="runtime", legend=ink),
         ),
     )
     return _spec(layers.properties(width=300, height=210))

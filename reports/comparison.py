@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from agents import wire
+from reports.estimate import Estimate, Interval
 from reports.index import Index, Taken
 from reports.run import CellRecord, GroupRecord
-from reports.stats import Estimate, Interval, log_ratio, signed_rank_ratio, t_ratio
+from reports.stats import log_ratio, signed_rank_ratio, t_ratio
 
 Finding = Literal["faster", "slower", "same", "undecided"]
 # A difference of exactly zero is never true, and interleaved runs of IDENTICAL models differ by
@@ -18,7 +19,7 @@ SLOWER_ABOVE = 1.01
 # An interval wholly within this distance of 1 is too narrow to hide a difference that matters.
 SAME_WITHIN = 0.05
 
-METRICS: Mapping[str, tuple[str, Callable[[Sequence[float]], Estimate]]] = {
+RATIOS: Mapping[str, tuple[str, Callable[[Sequence[float]], Estimate]]] = {
     "latency_p50_ratio": ("p50", t_ratio),
     "latency_p95_ratio": ("p95", signed_rank_ratio),
 }
@@ -53,7 +54,7 @@ def _group(found: Index, record: GroupRecord) -> Iterator[dict[str, Any]]:
         candidate = found.cells.get((record.device, cell_id))
         if candidate is not None and cell_id != group["baseline"]:
             pairs = _matched(found, record, baseline, candidate)
-            for metric in METRICS:
+            for metric in RATIOS:
                 yield _compare(group, baseline, candidate, pairs, metric)
 
 
@@ -81,7 +82,7 @@ def _compare(
     pairs: Sequence[tuple[Taken, Taken]],
     metric: str,
 ) -> dict[str, Any]:
-    name, estimator = METRICS[metric]
+    name, estimator = RATIOS[metric]
     logs = [log_ratio(ours.samples, theirs.samples, name) for theirs, ours in pairs]
     usable = [value for value in logs if value is not None]
     estimate = estimator(usable)

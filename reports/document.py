@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from reports.comparison import comparisons
+from reports.estimate import CONFIDENCE
 from reports.findings import findings
 from reports.gates import overall, verdicts
 from reports.index import Index, index
 from reports.results import result_row
 from reports.run import ArtifactRecord, CellRecord, DeviceRecord, Run
-from reports.stats import CONFIDENCE
 
 SCHEMA = "edgeproof.report/1"
 

@@ -35,6 +35,8 @@ def words(finding: Row) -> str:
     """The finding as one sentence, without its subject."""
     parts = [
         _speed_words(finding["pays_off"], finding["speeds"]),
+        *(f"but slower at p95 in {runtime}" for runtime in finding["slower_tails"]),
+        *(f"no result in {x['runtime']} ({x['reason']})" for x in finding["without_result"]),
         *(_size_words(size) for size in finding["compressed_ratio"]),
         _drop_words(finding["top1_drop"]),
     ]
@@ -48,21 +50,42 @@ def _finding(
 ) -> dict[str, Any]:
     here = [row for row in rows if row["device"] == device]
     mine = [row for row in here if row["variant"] == variant]
-    speeds = [
-        _speed(row)
+    ratios = [
+        row
         for row in compared
-        if row["kind"] == "variant"
-        and row["metric"] == "latency_p50_ratio"
-        and (row["device"], row["candidate"]) == (device, variant)
+        if row["kind"] == "variant" and (row["device"], row["candidate"]) == (device, variant)
     ]
+    speeds = [_speed(row) for row in ratios if row["metric"] == "latency_p50_ratio"]
     return {
         "device": device,
         "variant": variant,
         "pays_off": _pays([speed["finding"] for speed in speeds]),
         "speeds": speeds,
+        "slower_tails": _slower_tails(ratios),
+        "without_result": _without_result(mine, ratios),
         "compressed_ratio": _sizes(mine, [row for row in here if row["variant"] == baseline]),
         "top1_drop": _drops(mine),
     }
+
+
+def _slower_tails(ratios: Sequence[Row]) -> list[str]:
+    """The runtimes in which p95 is slower though p50 is not."""
+    slower = {
+        metric: {r["runtime"] for r in ratios if (r["metric"], r["finding"]) == (metric, "slower")}
+        for metric in ("latency_p50_ratio", "latency_p95_ratio")
+    }
+    return sorted(slower["latency_p95_ratio"] - slower["latency_p50_ratio"])
+
+
+def _without_result(mine: Sequence[Row], ratios: Sequence[Row]) -> list[dict[str, str]]:
+    """The runtimes in which nothing was compared because the variant has no result there."""
+    compared = {row["runtime"] for row in ratios}
+    lost = {
+        row["runtime"]: row["reason"]
+        for row in reversed(mine)
+        if row["status"] != "ok" and row["runtime"] not in compared
+    }
+    return [{"runtime": runtime, "reason": lost[runtime]} for runtime in sorted(lost)]
 
 
 def _speed(row: Row) -> dict[str, Any]:

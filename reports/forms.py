@@ -18,6 +18,7 @@ from reports.text import clean
 
 Sections = Sequence[tuple[str, Section]]
 _STYLES = {"good": "green", "bad": "bold red", "unsure": "yellow"}
+_WHOLE_NAME = 12  # where room is short, an interval is broken before a name of this length
 _MARKDOWN = re.compile(r"[\\`*\[\]#~]|(?<!\w)_|_(?!\w)")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "@": "&#64;"}
 # A bare address would become a link.
@@ -51,13 +52,14 @@ def _rich_table(table: Table) -> RichTable:
         collapse_padding=True,
         pad_edge=False,
     )
-    for column in table.columns:
-        number = column.kind == "number"
+    for at, column in enumerate(table.columns):
+        longest = max((len(row[at]) for row in table.rows), default=0)
         made.add_column(
             Text(column.name),
-            justify="right" if number else "left",
+            justify="right" if column.kind == "number" else "left",
             overflow="fold",
-            no_wrap=column.kind != "text",
+            no_wrap=column.kind == "word",
+            min_width=min(longest, _WHOLE_NAME) if column.kind == "text" else None,
         )
     kinds = [column.kind for column in table.columns]
     for row in table.rows:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from reports.stats import Estimate
+from reports.estimate import Estimate
 
 Outcome = Literal["pass", "fail", "inconclusive"]
 Bound = Literal["max", "min"]

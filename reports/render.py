@@ -13,7 +13,9 @@ from rich.console import Console
 from reports.forms import to_html, to_markdown, to_terminal
 from reports.layout import Document
 from reports.sections import all_sections
+from reports.text import shorten
 
+_LONGEST_FIELD = 32_000  # what a spreadsheet's cell can hold
 # A spreadsheet takes a text that begins so for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -53,14 +55,14 @@ def _flat(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
     for key, value in row.items():
         name = f"{prefix}{key}"
         if key in ("flags", "reasons"):
-            yield name, _no_formula(_joined(value))
+            yield name, _harmless(_joined(value))
         elif isinstance(value, Mapping):
             yield from _flat(value, f"{name}.")
         elif prefix.endswith(("ci.", "intervals.")):
             low, high = value or (None, None)
             yield from ((f"{name}.low", low), (f"{name}.high", high))
         else:
-            yield name, _no_formula(value) if isinstance(value, str) else value
+            yield name, _harmless(value) if isinstance(value, str) else value
 
 
 def _joined(value: Any) -> str:
@@ -69,5 +71,6 @@ def _joined(value: Any) -> str:
     return "; ".join(value)
 
 
-def _no_formula(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
+def _harmless(text: str) -> str:
+    short = shorten(text, _LONGEST_FIELD)
+    return f"'{short}" if short.startswith(_FORMULA) else short

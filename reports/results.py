@@ -8,10 +8,11 @@ from typing import Any
 from agents import wire
 from reports import stats
 from reports.accuracy import TOP, Answers, accuracy, drop
+from reports.estimate import Estimate
 from reports.flags import flags
 from reports.index import Index, Taken
 from reports.run import ArtifactRecord, CellRecord
-from reports.stats import NS_PER_MS, Estimate
+from reports.stats import NS_PER_MS
 
 Row = dict[str, Any]
 KIB_PER_MIB = 1024

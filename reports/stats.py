@@ -8,39 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-CONFIDENCE = 0.95
+from reports.estimate import CONFIDENCE, Estimate
+
 QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 NS_PER_MS = 1e6
 
 Samples = NDArray[np.float64]
-Interval = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value and its 95% interval; `reason` says why the value, or else the interval, is null."""
-
-    value: float | None
-    interval: Interval | None = None
-    reason: str | None = None
-
-    @classmethod
-    def missing(cls, reason: str) -> Estimate:
-        return cls(None, None, reason)
-
-    def scaled(self, factor: float) -> Estimate:
-        """The same estimate in another unit."""
-        if self.value is None:
-            return self
-        interval = self.interval and (self.interval[0] * factor, self.interval[1] * factor)
-        return Estimate(self.value * factor, interval, self.reason)
 
 
 def smallest_sample(quantile: float, confidence: float = CONFIDENCE) -> int:
@@ -65,8 +44,15 @@ def kept_samples(blocks: Sequence[Sequence[int]]) -> Samples:
 
 
 def quantile(samples: Samples, name: str) -> float:
-    """The sample quantile, linear between order statistics (Hyndman and Fan 1996, type 7)."""
-    return float(np.quantile(samples, QUANTILES[name]))
+    """The sample quantile, linear between order statistics (Hyndman and Fan 1996, type 7).
+
+    The same as numpy's default, whose general code takes ten times as long on a launch's samples.
+    """
+    ordered = np.sort(samples)
+    position = QUANTILES[name] * (ordered.size - 1)
+    below = int(position)
+    low, high = float(ordered[below]), float(ordered[min(below + 1, ordered.size - 1)])
+    return min(low + (high - low) * (position - below), high)
 
 
 def pooled_quantile(launches: Sequence[Samples], name: str) -> Estimate:

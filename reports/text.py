@@ -36,11 +36,10 @@ def number(value: float | None, digits: int = 3) -> str:
         return NOTHING
     if value == 0:
         return "0"
-    if abs(value) >= 10 ** (digits - 1):
-        return f"{value:,.0f}"
     if abs(value) < 1e-4:
         return f"{value:.{digits - 1}e}"
-    return f"{float(f'{value:.{digits}g}'):.{_decimals(value, digits)}f}"
+    exponent = int(f"{value:.{digits - 1}e}".split("e")[1])  # after rounding: 9.999 is 10.0
+    return f"{value:,.{max(0, digits - 1 - exponent)}f}"
 
 
 def with_interval(value: float | None, ends: Sequence[float] | None, digits: int = 3) -> str:
@@ -74,8 +73,3 @@ def counted(count: int, noun: str) -> str:
     """1 launch, 2 launches."""
     plural = f"{noun}es" if noun.endswith("ch") else f"{noun}s"
     return f"{count} {noun if count == 1 else plural}"
-
-
-def _decimals(value: float, digits: int) -> int:
-    exponent = int(f"{value:e}".split("e")[1])
-    return max(0, digits - 1 - exponent)

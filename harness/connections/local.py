@@ -86,7 +86,8 @@ def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
 
 def _not_started(command: Sequence[str], error: OSError) -> Completed:
     """What a shell on a device says of a command that it cannot start."""
-    status = 126 if error.errno == errno.EACCES else 127
+    # Looked for on PATH, "permission denied" is about a folder of PATH and means not found.
+    status = 126 if error.errno == errno.EACCES and "/" in command[0] else 127
     return Completed(status, "", f"{command[0]}: {error.strerror}\n")
 
 

@@ -6,7 +6,6 @@ import hashlib
 import posixpath
 import re
 import shlex
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,17 +13,16 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 import paramiko
-from paramiko.common import cMSG_CHANNEL_REQUEST
 
 from harness.connections import Completed
 from harness.connections.lines import as_text, split_lines
 from harness.connections.local import write_whole
+from harness.connections.ssh_command import CHUNK, RemoteCommand
 from harness.connections.ssh_config import Target, read_config, resolve
 from harness.connections.ssh_open import Dialer, Opened
 from harness.connections.tail import Tail
 from harness.errors import ConnectionLostError, DeviceError
 
-CHUNK = 1 << 18
 TRANSFER_SILENCE_S = 30.0
 # Asking after a failure whether the device still answers must not hang on what failed.
 PROBE_S = 10.0
@@ -65,29 +63,28 @@ class SshConnection:
 
     def run(self, command: Sequence[str], *, timeout: float = 60.0) -> Completed:
         deadline = time.monotonic() + timeout
-        with self._session(command) as channel:
-            stderr = bytearray()
-            complaints = _drain_stderr(channel, stderr.extend)
+        stderr = bytearray()
+        with self._started(command, stderr.extend) as remote:
+
+            def left() -> float:
+                return deadline - time.monotonic()
+
             try:
-                stdout = b"".join(_chunks(channel, lambda: deadline - time.monotonic()))
-                complaints.join(max(0.0, deadline - time.monotonic()))
-                status = self._status(channel, command, deadline - time.monotonic())
+                stdout = b"".join(remote.chunks(left))
+                status = self._status(remote, command, left)
             except TimeoutError as error:
-                _end(channel)
                 if not self._answers():
                     raise self._lost(f"running `{shlex.join(command)}`") from error
                 raise DeviceError(
                     f"`{shlex.join(command)}` did not end within {timeout:g} s", where=self._where
                 ) from error
-            return Completed(status, as_text(stdout), as_text(bytes(stderr)))
+        return Completed(status, as_text(stdout), as_text(bytes(stderr)))
 
     @contextmanager
     def stream(self, command: Sequence[str], *, silence: float) -> Iterator[Iterator[str]]:
-        with self._session(command) as channel:
-            try:
-                yield split_lines(self._followed(channel, command, silence))
-            finally:
-                _end(channel)
+        complaints = Tail()
+        with self._started(command, complaints.add) as remote:
+            yield split_lines(self._followed(remote, command, silence, complaints))
 
     def put(self, local: Path, remote: str) -> None:
         with local.open("rb") as source:
@@ -107,7 +104,9 @@ class SshConnection:
             except FAULTS as error:
                 self._put_failed(sftp, error, local, remote)
         # A rename is durable only when its folder is.
-        self.run(["sync", posixpath.dirname(remote)])
+        done = self.run(["sync", posixpath.dirname(remote) or "."])
+        if done.status != 0:
+            raise DeviceError(f"cannot sync {remote}: {done.stderr.strip()}", where=self._where)
 
     def get(self, remote: str, local: Path) -> None:
         with self._sftp() as sftp:
@@ -123,28 +122,25 @@ class SshConnection:
         self._opened.close()
 
     @contextmanager
-    def _session(self, command: Sequence[str]) -> Iterator[paramiko.Channel]:
-        """A channel in which the command has been started, with nothing on its stdin."""
+    def _started(
+        self, command: Sequence[str], complain: Callable[[bytes], None]
+    ) -> Iterator[RemoteCommand]:
         try:
-            channel = self._transport.open_session(timeout=PROBE_S)
-            # exec: without it, what a killed command looks like depends on the login shell.
-            channel.exec_command(f"exec {shlex.join(command)}")
-            channel.shutdown_write()
+            remote = RemoteCommand(self._transport, command, complain)
         except FAULTS as error:
             self._fail(error, f"starting `{shlex.join(command)}`")
-        with channel:
-            yield channel
+        try:
+            yield remote
+        finally:
+            remote.end()
 
     def _followed(
-        self, channel: paramiko.Channel, command: Sequence[str], silence: float
+        self, remote: RemoteCommand, command: Sequence[str], silence: float, complaints: Tail
     ) -> Iterator[bytes]:
         """The command's output as it comes; at its end, an error unless it succeeded."""
-        complaints = Tail()
-        reader = _drain_stderr(channel, complaints.add)
         try:
-            yield from _chunks(channel, lambda: silence)
-            reader.join(silence)
-            status = self._status(channel, command, silence)
+            yield from remote.chunks(lambda: silence)
+            status = self._status(remote, command, lambda: silence)
         except TimeoutError as error:
             raise ConnectionLostError(
                 f"`{shlex.join(command)}` said nothing for {silence:g} s", where=self._where
@@ -152,11 +148,11 @@ class SshConnection:
         if status:
             raise DeviceError(complaints.failure(command, status), where=self._where)
 
-    def _status(self, channel: paramiko.Channel, command: Sequence[str], wait: float) -> int:
+    def _status(
+        self, remote: RemoteCommand, command: Sequence[str], patience: Callable[[], float]
+    ) -> int:
         """The exit status, or -1 for a command that was killed while the link was up."""
-        if not channel.status_event.wait(max(0.0, wait)):
-            raise TimeoutError
-        status = channel.recv_exit_status()
+        status = remote.status(patience)
         # A broken link looks the same: paramiko raises nothing.
         if status == -1 and not self._answers():
             raise self._lost(f"running `{shlex.join(command)}`")
@@ -264,49 +260,6 @@ class SshConnection:
             if not data:
                 return
             yield data
-
-
-def _drain_stderr(channel: paramiko.Channel, sink: Callable[[bytes], None]) -> threading.Thread:
-    """Read stderr from a thread: it shares a window with stdout, so that unread it blocks both."""
-
-    def read() -> None:
-        while True:
-            try:
-                data = channel.recv_stderr(CHUNK)
-            except TimeoutError:
-                continue
-            if not data:
-                return
-            sink(data)
-
-    reader = threading.Thread(target=read, name="stderr", daemon=True)
-    reader.start()
-    return reader
-
-
-def _chunks(channel: paramiko.Channel, patience: Callable[[], float]) -> Iterator[bytes]:
-    """What arrives on stdout; TimeoutError when nothing does for as long as patience says."""
-    while True:
-        channel.settimeout(max(0.001, patience()))
-        data = channel.recv(CHUNK)
-        if not data:
-            return
-        yield data
-
-
-def _end(channel: paramiko.Channel) -> None:
-    """End the command's process group: closing the channel alone would leave it running."""
-    if channel.exit_status_ready() or channel.closed:
-        return
-    signal = paramiko.Message()
-    signal.add_byte(cMSG_CHANNEL_REQUEST)
-    signal.add_int(channel.remote_chanid)
-    signal.add_string("signal")
-    signal.add_boolean(False)
-    signal.add_string("TERM")
-    with suppress(*FAULTS):
-        channel.get_transport()._send_user_message(signal)  # type: ignore[attr-defined]
-    channel.close()
 
 
 def _discard(sftp: paramiko.SFTPClient, path: str) -> None:

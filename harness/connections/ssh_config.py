@@ -127,7 +127,7 @@ def resolve(
         port=port or _port(said),
         identity_files=_identities(said, identity_file),
         use_agent=said.get("identitiesonly", "no").lower() != "yes",
-        known_hosts=(known_hosts,) if known_hosts else _known_hosts(said),
+        known_hosts=(known_hosts.expanduser(),) if known_hosts else _known_hosts(said),
         alias=said.get("hostkeyalias"),
         timeout=float(said.get("connecttimeout") or timeout),
         jumps=_jumps(said.get("proxyjump")),

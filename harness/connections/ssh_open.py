@@ -66,8 +66,7 @@ class Dialer:
                 transport = self._negotiate(target, resources, depth)
                 if transport:
                     authenticate(transport, target)
-                    if not _socket_tells(target):
-                        watch(transport)
+                    watch(transport)
                     return Opened(transport, resources.pop_all())
         raise DeviceError(
             f"takes connections but drops them before its SSH banner ({ATTEMPTS} attempts)",
@@ -110,7 +109,7 @@ class Dialer:
             return _through_command(target.proxy_command, resources)
         try:
             sock = socket.create_connection((target.host, target.port), timeout=target.timeout)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise _connect_error(target, error) from error
         _notice_a_broken_link(sock)
         return sock
@@ -137,12 +136,6 @@ class Dialer:
 def _pause(attempt: int) -> float:
     """Seconds before an attempt: longer each time, and no two hosts at once."""
     return FIRST_PAUSE_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5) if attempt else 0.0
-
-
-def _socket_tells(target: Target) -> bool:
-    """Whether the socket itself notices a broken link all the way to the target."""
-    direct = not target.jumps and not target.proxy_command
-    return direct and hasattr(socket, "TCP_USER_TIMEOUT")
 
 
 def _prefer(transport: paramiko.Transport, known: KnownKeys) -> None:
@@ -187,10 +180,11 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         child.wait()
 
 
-def _connect_error(target: Target, error: OSError) -> DeviceError:
+def _connect_error(target: Target, error: OSError | UnicodeError) -> DeviceError:
     what, next_step = f"cannot be reached: {error}", f"ping {target.host}"
-    if isinstance(error, socket.gaierror):
-        what = f"the name {target.host} is unknown ({error.strerror})"
+    # A UnicodeError is a name with an empty or overlong part.
+    if isinstance(error, socket.gaierror | UnicodeError):
+        what = f"the name {target.host} is unknown ({error})"
         next_step = f"getent hosts {target.host}; check `host` in the inventory"
     elif isinstance(error, TimeoutError):
         what = f"no answer within {target.timeout:g} s"

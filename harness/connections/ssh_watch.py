@@ -8,15 +8,17 @@ import time
 
 import paramiko
 
-# Seconds between two questions, and for an answer: long, since both wait behind queued data.
-ASK_EVERY_S = 5.0
-ANSWER_WITHIN_S = 30.0
+# Rarely, because a question wakes the sshd of a board that is measuring.
+ASK_EVERY_S = 15.0
+# Long, because on a slow link both wait behind queued data.
+ANSWER_WITHIN_S = 60.0
 
 
 def watch(transport: paramiko.Transport) -> None:
     """Ask from time to time for an answer, from a thread that ends with the transport.
 
-    Behind a hop, or without TCP_USER_TIMEOUT, a broken link would block a transfer for ever.
+    A link broken behind a hop, or an sshd that hangs on a live board, would block us for ever:
+    paramiko waits for the reply to a request without any limit.
     """
     name = f"watch {transport.name}"
     threading.Thread(target=_ask, args=(transport,), name=name, daemon=True).start()

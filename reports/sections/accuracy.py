@@ -75,7 +75,9 @@ def _values(row: Row) -> list[str]:
 
 
 def _charts(document: Document, rows: Sequence[Row]) -> list[Chart]:
-    batch = min(row["batch"] for row in rows)
+    rows = [row for row in rows if row["status"] == "ok"]
+    batch = min((row["batch"] for row in rows), default=1)
+    runtimes = list(dict.fromkeys(_place(document, row) for row in rows))
     measures = {
         "Top-1 accuracy": [(row, row["accuracy"]["top1"]) for row in rows],
         f"p50, ms (batch {batch})": [
@@ -94,25 +96,29 @@ def _charts(document: Document, rows: Sequence[Row]) -> list[Chart]:
             if value is not None and row["sparsity"] is not None
         ]
         if len(points) > 1:
-            charts.append(_chart(title, points))
+            charts.append(_chart(title, points, runtimes))
     return charts
 
 
-def _chart(title: str, points: list[dict[str, Any]]) -> Chart:
+def _chart(title: str, points: list[dict[str, Any]], runtimes: Sequence[str]) -> Chart:
     caption = f"{title} against sparsity; the line joins variants pruned without structure"
-    return Chart(caption, lambda: sparsity_chart(points, title))
+    return Chart(caption, lambda: sparsity_chart(points, title, runtimes))
 
 
 def _point(document: Document, row: Row, value: float) -> dict[str, Any]:
-    several = len({other["device"] for other in document["results"]}) > 1
-    place = f"{row['device']} · {row['runtime']}" if several else row["runtime"]
     return {
         "variant": clean(row["variant"], LONGEST_LABEL),
-        "runtime": clean(place, LONGEST_LABEL),
+        "runtime": _place(document, row),
         "sparsity": row["sparsity"],
         "value": value,
         "curve": row["variant"] == document["baseline"] or _unstructured(document, row["variant"]),
     }
+
+
+def _place(document: Document, row: Row) -> str:
+    several = len({other["device"] for other in document["results"]}) > 1
+    place = f"{row['device']} · {row['runtime']}" if several else row["runtime"]
+    return clean(place, LONGEST_LABEL)
 
 
 def _unstructured(document: Document, variant: str) -> bool:

@@ -12,8 +12,8 @@ from reports.text import clean, counted, number, with_interval
 ORDER = 30
 MOST_DRAWN = 40
 _TITLES = {
-    "variant": "Variant against baseline, same runtime",
-    "runtime": "Runtime against runtime, same variant",
+    "variant": "Same runtime, variant by variant",
+    "runtime": "Same variant, runtime by runtime",
 }
 
 
@@ -78,20 +78,24 @@ def _table(caption: str, names: Names, kind: str, rows: Sequence[Row]) -> Table:
     for row in rows:
         key = (row["device"], row["group"], row["candidate_cell"])
         pairs.setdefault(key, {})[row["metric"]] = row
+    against = dict.fromkeys(clean(row["baseline"]) for row in rows)
     columns = [
         Column(kind),
-        Column("against"),
+        Column("against", detail=len(against) == 1),
         *names.columns(without),
-        Column("p50 ratio, 95% interval", "number"),
+        Column("p50 ratio", "number"),
         Column("finding", "word"),
-        Column("p95 ratio, 95% interval", "number"),
+        Column("p95 ratio", "number"),
         Column("p95 finding", "word", detail=True),
         Column("launches", "number", detail=True),
         Column("board time", "number", detail=True),
         Column("note", detail=True),
     ]
     body = [_cells(names, without, *pair.values()) for pair in pairs.values()]
-    return Table(f"{caption} ({counted(len(body), 'pair')})", columns, body).filled()
+    if len(against) == 1:
+        caption += f": against {next(iter(against))}"
+    caption += f" ({counted(len(body), 'pair')}), with 95% intervals"
+    return Table(caption, columns, body).filled()
 
 
 def _cells(names: Names, without: Sequence[str], p50: Row, p95: Row) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reports.layout import Column, Document, Row, Section, Table
 from reports.names import Names
-from reports.text import clean, number, with_interval
+from reports.text import clean, with_interval
 
 ORDER = 40
 _DETAIL = ("p99", "mean", "min")
@@ -36,7 +36,7 @@ def _cells(names: Names, row: Row) -> list[str]:
         *names.values(row),
         *(with_interval(latency[name], latency["ci"][name]) for name in ("p50", "p95", *_DETAIL)),
         str(row["launches"]),
-        number(row["samples"], 6),
+        f"{row['samples']:,}",
         "; ".join(clean(flag) for flag in row["flags"]),
     ]
 

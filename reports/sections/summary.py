@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 from reports.layout import Document, Section
 from reports.text import clean, counted
@@ -14,9 +15,11 @@ ANSWERS = {
     "inconclusive": "INCONCLUSIVE: no gate is broken, but not all could be decided.",
 }
 
+LEADS = {"fail": "Failed", "inconclusive": "Not decided", "pass": "Passed"}
+
 
 def section(document: Document) -> Section:
-    words = [_gates(document)]
+    words = [_gates(document), *_by_gate(document)]
     lost = [row for row in document["results"] if row["status"] != "ok"]
     if lost:
         words.append(
@@ -35,6 +38,16 @@ def section(document: Document) -> Section:
     if not points:
         words.append("There is no variant to hold against the baseline.")
     return Section("Summary", words, points)
+
+
+def _by_gate(document: Document) -> Iterator[str]:
+    """Which gates failed, were left open, or passed, and in how many cells."""
+    asked = Counter(verdict["gate"] for verdict in document["verdicts"])
+    for outcome, lead in LEADS.items():
+        found = Counter(v["gate"] for v in document["verdicts"] if v["verdict"] == outcome)
+        told = [f"{clean(gate)} ({count} of {asked[gate]})" for gate, count in found.items()]
+        if told:
+            yield f"{lead}: {', '.join(told)}."
 
 
 def _gates(document: Document) -> str:

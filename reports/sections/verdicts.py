@@ -10,7 +10,7 @@ from reports.names import Names
 from reports.text import clean, percent, with_interval
 
 ORDER = 20
-VALUE = "value, 95% interval"
+VALUE = "value [95% interval]"
 _WORST_FIRST = ("fail", "inconclusive", "pass")
 
 
