@@ -141,8 +141,7 @@ def _measured(
         wanted = load_study(study)
         inventory = inventory or _found_inventory(study.parent)
     if budget:
-        measure = wanted.measure.model_copy(update={"budget": budget})
-        wanted = wanted.model_copy(update={"measure": measure})
+        wanted = wanted.with_budget(budget)
     devices = choose(load_inventory(inventory), names or wanted.devices)
     inputs = controller.look_into(wanted)
     if resume:

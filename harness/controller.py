@@ -243,10 +243,15 @@ class Board:
             try:
                 ready[name] = {"path": self._runtime(site, name, facts)}
             except ProvisionError as error:
-                lost = [c["id"] for c in self.plan.measurable.values() if c["runtime"] == name]
-                self.store.mark_cells(self.run, self.device.name, dict.fromkeys(lost, error.what))
-                self.say(f"{name} is not possible here: {error.what}")
+                self._mark(name, error.status, error.what)
+                self.say(f"no {name} here: {error.what}")
+            else:
+                self._mark(name, "ok", None)  # it may have failed before a --resume
         return ready
+
+    def _mark(self, runtime: str, status: wire.Status, reason: str | None) -> None:
+        cells = [c["id"] for c in self.plan.measurable.values() if c["runtime"] == runtime]
+        self.store.mark_cells(self.run, self.device.name, status, dict.fromkeys(cells, reason))
 
     def _runtime(self, site: Site, name: str, facts: Mapping[str, Any]) -> str:
         requires = provision.requirements(name, self.device.details())

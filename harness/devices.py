@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
@@ -217,7 +218,7 @@ class Device(Model):
     known_hosts: File | None = None
     ssh_config: File | None = None
     root: Annotated[Text, AfterValidator(_root)] = DEFAULT_ROOT
-    python: Word = "python3"
+    python: Text = "python3"
 
     @model_validator(mode="after")
     def _address_fits_connection(self) -> Device:
@@ -265,13 +266,14 @@ def _entry(name: object, entry: object) -> object:
         return entry
     if "name" in entry:
         raise refused(f"devices.{name}: unknown key 'name'; the key above it is the name")
-    connection = {"connection": "local"} if name == LOCAL and "host" not in entry else {}
-    return {**connection, **entry, "name": name}
+    # This machine's interpreter is at hand: no need to trust what `python3` means on its PATH.
+    here = {"connection": "local", "python": sys.executable}
+    return {**(here if name == LOCAL and "host" not in entry else {}), **entry, "name": name}
 
 
 def load_inventory(path: Path | None) -> dict[str, Device]:
     """Read an inventory file; `local` is always there."""
-    local = Device(name=LOCAL, connection="local")
+    local = Device(name=LOCAL, connection="local", python=sys.executable)
     if path is None:
         return {LOCAL: local}
     inventory = documents.validate(_Inventory, documents.read(path))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 
 class EdgeproofError(Exception):
     """Base of every error shown to a user without a traceback.
@@ -42,4 +44,19 @@ class ConnectionLostError(DeviceError):
 
 
 class ProvisionError(DeviceError):
-    """A runtime that cannot be brought onto a device; only its cells are affected."""
+    """A runtime that cannot be brought onto a device; only its cells are affected.
+
+    `status` is theirs: unsupported when there is no such runtime for the device, failed when it
+    could not be fetched or pushed this time.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        next_step: str | None = None,
+        status: Literal["unsupported", "failed"] = "unsupported",
+    ):
+        super().__init__(what, where=where, next_step=next_step)
+        self.status: Literal["unsupported", "failed"] = status

@@ -42,8 +42,8 @@ def _timing(blocks: int) -> wire.Timing:
 # The costs are for a network of up to 1.5 ms, whose blocks last 15 ms, with about 1 s to start and
 # 0.1 s to warm up; slower ones take 10 inferences a block and 50 to warm up.
 EFFORTS: Mapping[str, Effort] = {
-    # Too few launches for an interval of p95 or p99: a first look, or a large p50 effect.
-    "quick": Effort(5, _timing(10), "about 6 s a cell: 5 x (1.1 s + 10 x 15 ms)"),
+    # The fewest launches that give p95 an interval at all: a first look, or a large effect.
+    "quick": Effort(6, _timing(10), "about 8 s a cell: 6 x (1.1 s + 10 x 15 ms)"),
     # Enough launches for the signed-rank interval of p95 at the usual error.
     "standard": Effort(14, _timing(20), "about 20 s a cell: 14 x (1.1 s + 20 x 15 ms)"),
     # Resolves small effects on a noisy board.

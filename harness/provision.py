@@ -101,7 +101,7 @@ def archive(runtime: str, requires: tuple[str, ...], goal: Target) -> Archive:
     folder.mkdir(parents=True, exist_ok=True)
     with _lock(folder):
         if not (folder / "runtime.json").is_file():
-            _build(runtime, requires, goal, folder)
+            _build(requires, goal, folder)
         return _read(runtime, folder)
 
 
@@ -124,10 +124,10 @@ def _read(runtime: str, folder: Path) -> Archive:
     )
 
 
-def _build(runtime: str, requires: tuple[str, ...], goal: Target, folder: Path) -> None:
+def _build(requires: tuple[str, ...], goal: Target, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         tree = Path(scratch) / "tree"
-        _install(runtime, requires, goal, tree)
+        _install(requires, goal, tree)
         packed = Path(scratch) / "runtime.tar.gz"
         unpacked_bytes = _pack(tree, packed)
         about = {
@@ -142,7 +142,7 @@ def _build(runtime: str, requires: tuple[str, ...], goal: Target, folder: Path) 
         (folder / "runtime.json").write_text(json.dumps(about, indent=1))
 
 
-def _install(runtime: str, requires: tuple[str, ...], goal: Target, tree: Path) -> None:
+def _install(requires: tuple[str, ...], goal: Target, tree: Path) -> None:
     command = [find_uv_bin(), "pip", "install", "--quiet", "--target", str(tree)]
     command += ["--python-platform", goal.platform, "--python-version", goal.python]
     command += ["--only-binary", ":all:", *requires]
@@ -150,18 +150,22 @@ def _install(runtime: str, requires: tuple[str, ...], goal: Target, tree: Path) 
         command, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S, check=False
     )
     if done.returncode != 0:
-        raise ProvisionError(
-            _explained(" ".join(done.stderr.split())[-600:], requires, goal),
-            where=runtime,
+        raise _explained(" ".join(done.stderr.split())[-600:], requires, goal)
+
+
+def _explained(said: str, requires: tuple[str, ...], goal: Target) -> ProvisionError:
+    """Tell a runtime that does not exist for the device from one that could not be fetched."""
+    wanted = ", ".join(requires)
+    if "No solution found" in said:
+        return ProvisionError(
+            f"no wheels of {wanted} for Python {goal.python} on {goal.platform}: {said}",
             next_step="see `images:` in the device profile for what this kind of board can run",
         )
-
-
-def _explained(said: str, requires: tuple[str, ...], goal: Target) -> str:
-    if "No solution found" in said:
-        wanted = ", ".join(requires)
-        return f"no wheels of {wanted} for Python {goal.python} on {goal.platform}: {said}"
-    return f"uv could not install {', '.join(requires)}: {said}"
+    return ProvisionError(
+        f"uv could not install {wanted}: {said}",
+        next_step="check the host's network and package index, then run again",
+        status="failed",
+    )
 
 
 def _pack(tree: Path, packed: Path) -> int:

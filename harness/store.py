@@ -184,13 +184,15 @@ class Store:
         with self.engine.begin() as link:
             link.execute(_of_device(sa.update(devices), run, name).values(**values))
 
-    def mark_cells(self, run: str, name: str, reasons: Mapping[str, str]) -> None:
-        """Mark cells (id -> reason) of a device as unsupported."""
+    def mark_cells(
+        self, run: str, name: str, status: wire.Status, reasons: Mapping[str, str | None]
+    ) -> None:
+        """Give cells (id -> reason) of a device another status."""
         with self.engine.begin() as link:
             cells = link.execute(_of_device(sa.select(devices.c.cells), run, name)).scalar_one()
             for item in cells:
                 if item["cell"]["id"] in reasons:
-                    item["status"], item["reason"] = "unsupported", reasons[item["cell"]["id"]]
+                    item["status"], item["reason"] = status, reasons[item["cell"]["id"]]
             link.execute(_of_device(sa.update(devices), run, name).values(cells=cells))
 
     def finish_run(self, run: str) -> None:

@@ -272,6 +272,11 @@ class Study(Model):
         """Return where the dataset lies."""
         return self.folder / self.dataset.file if self.dataset else None
 
+    def with_budget(self, seconds: float) -> Study:
+        """Return this study with another board-time budget."""
+        measure = self.measure.model_copy(update={"budget": seconds})
+        return self.model_copy(update={"measure": measure})
+
     def document(self) -> dict[str, Any]:
         """Return the study as plain data, which `parse_study` reads again."""
         return self.model_dump(mode="json")

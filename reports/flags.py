@@ -20,9 +20,15 @@ def flags(
     launches: Sequence[Taken],
     good: Sequence[Taken],
     event: wire.EvaluationEvent | None,
+    executed: str | None,
 ) -> list[str]:
-    """All flags of a cell, in a fixed order."""
-    found = [*_failures(launches, good), *_conduct(good), *_precision(cell, good), *_noise(good)]
+    """All flags of a cell, in a fixed order; `executed` is the precision that was read back."""
+    found = [
+        *_failures(launches, good),
+        *_conduct(good),
+        *_precision(cell, executed),
+        *_noise(good),
+    ]
     if event is not None and event["nonfinite"]:
         found.append(f"{event['nonfinite']} samples gave NaN or infinite scores")
     return found
@@ -49,10 +55,10 @@ def _conduct(good: Sequence[Taken]) -> Iterator[str]:
         yield f"measured one at a time in {alone} of {len(good)} launches: too little memory"
 
 
-def _precision(cell: wire.Cell, good: Sequence[Taken]) -> Iterator[str]:
+def _precision(cell: wire.Cell, executed: str | None) -> Iterator[str]:
     """A quantised file runs its own integers, which is no mismatch; another float type is one."""
     asked = _float_type(cell["precision"])
-    for told in sorted({taken.launch["executed"].get("precision") or "" for taken in good}):
+    for told in (executed or "").split(" / "):
         ran = _float_type(told)
         if ran in FLOAT_PRECISIONS and asked in FLOAT_PRECISIONS and ran != asked:
             yield f"executed in {told} though {cell['precision']} was requested"

@@ -180,8 +180,10 @@ def overall(found: Iterable[Mapping[str, Any]]) -> Outcome:
 def _judge_device(
     limit: Limit, device: str, baseline: str, rows: Sequence[Row], ratios: Ratios
 ) -> Iterator[dict[str, Any]]:
+    """Judge the cells there can be: a variant without a file for a runtime is no cell of it."""
     metric = METRICS[limit.metric]
-    asked = [r for r in rows if not (metric.against_baseline and r["variant"] == baseline)]
+    possible = [row for row in rows if row["artifact"]]
+    asked = [r for r in possible if not (metric.against_baseline and r["variant"] == baseline)]
     for row in asked:
         estimate = metric.read(row, ratios)
         outcome, reason = judge(estimate, limit, metric.noisy)

@@ -18,6 +18,7 @@ Row = dict[str, Any]
 KIB_PER_MIB = 1024
 OUT_OF_BUDGET = "the board-time budget ended before its first launch"
 NOT_SEPARATED = "not separated yet"
+UNTOLD = "the runtime does not tell"
 NO_POWER_SENSOR = "no power sensor was read"
 
 
@@ -51,7 +52,11 @@ def result_row(found: Index, record: CellRecord, baseline: CellRecord | None) ->
     good = [taken for taken in launches if taken.launch["status"] == "ok" and taken.samples.size]
     status, reason = _status(found, record, launches, good)
     builder = RowBuilder(_identity(record))
-    builder.put("precision_executed", *_executed(good, reason))
+    executed = _executed(found, record, good)
+    precision = executed.pop("precision")
+    builder.put("precision_executed", precision, reason or UNTOLD)
+    for key, value in executed.items():
+        builder.put(f"executed.{key}", value, reason or UNTOLD)
     builder.row |= {"status": status, "reason": reason, "launches": len(good)}
     builder.row["samples"] = sum(int(taken.samples.size) for taken in good)
     _put_speed(builder, record.cell, good, reason)
@@ -60,7 +65,7 @@ def result_row(found: Index, record: CellRecord, baseline: CellRecord | None) ->
     theirs = found.answers(baseline) if baseline else None
     _put_accuracy(builder, record, baseline, found.answers(record), theirs)
     builder.put("energy_mj", None, NO_POWER_SENSOR)
-    builder.row["flags"] = flags(record.cell, launches, good, found.event(record))
+    builder.row["flags"] = flags(record.cell, launches, good, found.event(record), precision)
     builder.row["reasons"] = builder.reasons
     return builder.row
 
@@ -107,12 +112,20 @@ def _never_launched(found: Index, record: CellRecord) -> tuple[wire.Status, str]
         return "failed", f"the device failed: {device.reason or 'no reason was recorded'}"
     if device is not None and device.status == "running":
         return "invalid", "not measured yet: the device is still running"
+    if device is not None and device.reason:
+        return "invalid", f"never launched: {device.reason}"
     return "invalid", OUT_OF_BUDGET
 
 
-def _executed(good: Sequence[Taken], reason: str | None) -> tuple[str | None, str]:
-    told = sorted({taken.launch["executed"].get("precision") or "" for taken in good} - {""})
-    return " / ".join(told) or None, reason or "the runtime does not tell"
+def _executed(found: Index, record: CellRecord, good: Sequence[Taken]) -> dict[str, Any]:
+    """What ran: by the launches, and by the evaluation where a runtime tells only when traced."""
+    event = found.event(record)
+    sources = [taken.launch["executed"] for taken in good] + ([event["executed"]] if event else [])
+    told: dict[str, str | None] = {}
+    for key in ("precision", "threads", "provider", "runtime_version", "note"):
+        values = {str(source[key]) for source in sources if source.get(key) is not None}
+        told[key] = " / ".join(sorted(values)) or None
+    return told
 
 
 def _put_speed(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import glob
 import os
 import subprocess
 import sys
@@ -18,17 +17,15 @@ ROOT = Path(__file__).parents[2]
 @functools.cache
 def oldest_python() -> tuple[tuple[int, int], str] | None:
     """Version and path of the oldest working interpreter from 3.8 up."""
-    folders = [*os.environ.get("PATH", "").split(os.pathsep), "/usr/bin"]
-    folders += glob.glob(os.path.expanduser("~/.pyenv/versions/*/bin"))
-    folders += glob.glob(os.path.expanduser("~/.local/share/uv/python/*/bin"))
-    found = {}
+    folders = [Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep)]
+    folders += [Path("/usr/bin"), *Path.home().glob(".pyenv/versions/*/bin")]
+    folders += Path.home().glob(".local/share/uv/python/*/bin")
     for minor in range(8, sys.version_info.minor + 1):
         for folder in folders:
-            path = os.path.join(folder, f"python3.{minor}")
+            path = str(folder / f"python3.{minor}")
             if os.access(path, os.X_OK) and works(path, minor):
-                found[(3, minor)] = path
-                break
-    return min(found.items()) if found else None
+                return (3, minor), path
+    return None
 
 
 def works(path: str, minor: int) -> bool:

@@ -81,7 +81,7 @@ def test_killing_the_host_loses_nothing_and_resume_repeats_nothing(
     assert {key: after[key] for key in before} == before
     assert {row["launches"] for row in json.loads(done.stdout)["results"]} == {14}
     assert len(after) == 2 * 14
-    assert board.shell("ls /home/bench/.edgeproof/jobs").strip() == ""
+    assert board.shell("ls /home/bench/.edgeproof/jobs").stdout == ""
 
 
 def test_a_power_cut_costs_the_launch_in_progress_and_no_more(
@@ -145,7 +145,7 @@ def test_devices_check_says_what_is_ready(lab: Lab, new_board: Callable[..., Boa
     assert "Python 3" in ready["board"]["details"]
     assert ready["bare"]["ready"] == "no"
     assert lab.command("devices", "clean", "board").returncode == 0
-    assert "edgeproof" not in board.shell("ls -a /home/bench")
+    assert "edgeproof" not in board.shell("ls -a /home/bench").stdout
 
 
 def test_old_python_is_refused_with_the_version(lab: Lab, new_board: Callable[..., Board]) -> None:
@@ -174,4 +174,4 @@ def test_one_run_waits_for_another_on_the_same_device(lab: Lab) -> None:
     assert len(stored) > 0
     with sqlite3.connect(lab.folder / "data" / "edgeproof" / "edgeproof.db") as store:
         counts = store.execute("select run, count(*) from launches group by run").fetchall()
-    assert sorted(count for _, count in counts) == [10, 10]
+    assert sorted(count for _, count in counts) == [12, 12]

@@ -18,7 +18,7 @@ def test_a_study_is_measured_and_reported(lab: Lab) -> None:
     assert len(report["results"]) == 4
     for row in report["results"]:
         assert row["status"] == "ok", row
-        assert row["launches"] == 5
+        assert row["launches"] == 6
         latency = row["latency_ms"]
         assert 0 < latency["min"] <= latency["p50"] <= latency["p95"]
         assert row["throughput_ips"] == pytest.approx(row["batch"] / latency["mean"] * 1e3)
@@ -41,8 +41,8 @@ def test_every_launch_is_a_fresh_process_and_its_samples_are_stored(lab: Lab) ->
     report = lab.run()
     store = sqlite3.connect(lab.folder / "data" / "edgeproof" / "edgeproof.db")
     rows = store.execute("select cell, ordinal, record from launches").fetchall()
-    assert sorted({ordinal for _, ordinal, _ in rows}) == [0, 1, 2, 3, 4]
-    assert len(rows) == 10
+    assert sorted({ordinal for _, ordinal, _ in rows}) == [0, 1, 2, 3, 4, 5]
+    assert len(rows) == 12
     records = [json.loads(record) for _, _, record in rows]
     assert all(record["load_ns"] > 0 and record["import_ns"] > 0 for record in records)
     kept = sum(sum(size - 1 for size in record["block_lengths"]) for record in records)

@@ -134,7 +134,7 @@ def test_the_evaluation_uses_the_lightest_cell_that_can_run() -> None:
 
 
 @pytest.mark.parametrize(
-    ("effort", "launches", "blocks"), [("quick", 5, 10), ("standard", 14, 20), ("thorough", 40, 20)]
+    ("effort", "launches", "blocks"), [("quick", 6, 10), ("standard", 14, 20), ("thorough", 40, 20)]
 )
 def test_efforts(effort: str, launches: int, blocks: int) -> None:
     found = planned(study(measure={"effort": effort, "budget": "90s"}))
