@@ -21,9 +21,9 @@ from train import Masks, Recipe, apply_masks, deterministic, fit
 
 SEED = 0
 CALIBRATION_SAMPLES = 200
-DENSE = Recipe(epochs=30, rate=4e-3, seed=SEED)
-PRUNED = Recipe(epochs=8, rate=2e-3, seed=SEED)
-SLIM = Recipe(epochs=20, rate=3e-3, seed=SEED)
+DENSE = Recipe(epochs=20, rate=4e-3, seed=SEED)
+PRUNED = Recipe(epochs=6, rate=2e-3, seed=SEED)
+SLIM = Recipe(epochs=14, rate=3e-3, seed=SEED)
 SHARES = (0.5, 0.7, 0.9)
 CHANNEL_SHARE = 0.4
 

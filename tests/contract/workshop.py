@@ -1,0 +1,227 @@
+"""Workers as on a device: the agent as a zipapp, runtimes unpacked from the harness's archives."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+from unittest import mock
+
+import numpy as np
+import numpy.typing as npt
+
+from agents import backends, evaluation, launch, process, wire
+from agents.bench import Bench
+from agents.wire import EvaluationEvent
+from harness import provision
+from harness.artifact import inspect, resolve_inputs
+from harness.deploy import zipapp
+
+Array = npt.NDArray[Any]
+FORMATS = {".onnx": "onnx", ".xml": "openvino", ".tflite": "tflite"}
+TIMING: wire.Timing = {
+    "blocks": 2,
+    "block_iterations": 3,
+    "block_ns": 1_000_000,
+    "warmup_iterations": 20,
+    "warmup_ns": 1_000_000,
+    "warmup_cap_ns": 200_000_000,
+    "answer_timeout_s": 60.0,
+}
+# The agent's own worker with one message more: a worker never sends its outputs.
+TELLING = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from agents import feed, worker
+answer = worker.answer
+def telling(self, request):
+    if request["do"] != "outputs":
+        return answer(self, request)
+    import numpy as np
+    data = dict(np.load(request["arrays"]))
+    wants = self.session.input_dtypes
+    self.session.bind(feed.as_runtime_wants(data, self.cell["inputs"], wants))
+    self.session.infer()
+    first = self.session.outputs()
+    self.session.infer()
+    for before, after in zip(first, self.session.outputs()):
+        np.testing.assert_array_equal(before, after)
+    np.savez(request["to"], *first)
+    return self.session.executed()
+worker.answer = telling
+worker.main([])
+"""
+
+
+@dataclass
+class Workshop:
+    """A device's folder with agent, blobs and runtimes, and jobs made to measure."""
+
+    root: Path
+    python: str = sys.executable
+    unpacked: dict[str, str] = field(default_factory=dict)
+    files: dict[str, dict[str, str]] = field(default_factory=dict)  # as in a job
+    made: Iterator[int] = field(default_factory=itertools.count)
+
+    def __post_init__(self) -> None:
+        for name in ("blobs", "jobs", "runtimes"):
+            (self.root / name).mkdir(parents=True)
+        self.agent = self.root / "agent"
+        self.agent.write_bytes(zipapp())
+
+    def runtime(self, name: str) -> str:
+        """Folder of a runtime, built for this machine and unpacked by the agent the first time."""
+        if name not in self.unpacked:
+            folder = self.root / "runtimes" / name
+            built = provision.archive(name, tuple(backends.find(name).REQUIRES), self.target)
+            copy = shutil.copy(built.path, self.root / "runtimes" / f"{name}.tar.gz")
+            unpack = [self.python, str(self.agent), "unpack", str(copy), str(folder)]
+            subprocess.run(unpack, check=True)
+            self.unpacked[name] = str(folder)
+        return self.unpacked[name]
+
+    @property
+    def target(self) -> provision.Target:
+        """This machine as a device with the chosen Python."""
+        command = [self.python, str(self.agent), "facts", str(self.root)]
+        said = subprocess.run(command, capture_output=True, check=True)
+        return provision.target(json.loads(said.stdout))
+
+    def blob(self, path: Path) -> str:
+        """Put a file where pushed files lie; returns its sha256."""
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        shutil.copyfile(path, self.root / "blobs" / digest)
+        return digest
+
+    def cell(
+        self,
+        path: Path,
+        runtime: str,
+        *,
+        batch: int = 1,
+        threads: int = 1,
+        precision: str = "fp32",
+        inputs: Sequence[wire.TensorSpec] | None = None,
+    ) -> wire.Cell:
+        """A cell of a model file; `inputs` stand in for those of a file that the host refuses."""
+        format = FORMATS[path.suffix]
+        declared = resolve_inputs(inspect(path, format), batch, {}) if inputs is None else inputs
+        parts = [path, path.with_suffix(".bin")] if format == "openvino" else [path]
+        artifact = self.blob(path)
+        self.files[artifact] = {part.suffix: self.blob(part) for part in parts}
+        key = f"{path.stem}/{runtime}/{precision}/b{batch}/t{threads}"
+        return {
+            "id": key,
+            "variant": path.stem,
+            "runtime": runtime,
+            "precision": precision,
+            "batch": batch,
+            "threads": threads,
+            "scenario": "single-stream",
+            "artifact": artifact,
+            "format": format,
+            "inputs": list(declared),
+            "evaluation": key,
+        }
+
+    def dataset(self, labels: Array, **arrays: Array) -> wire.Dataset:
+        """Labelled samples as a blob; the names of the arrays are those of the model's inputs."""
+        path = self.root / f"dataset-{next(self.made)}.npz"
+        np.savez(path, labels=labels, **arrays)  # type: ignore[arg-type]
+        keys = {name: name for name in arrays}
+        return {
+            "artifact": self.blob(path),
+            "inputs": keys,
+            "labels": "labels",
+            "samples": len(labels),
+        }
+
+    def job(self, cells: Sequence[wire.Cell], **changes: Any) -> wire.Job:
+        """One group of cells and an evaluation of each, unless changed."""
+        group = {"id": "group", "kind": "variant", "baseline": cells[0]["id"]}
+        job = {
+            "schema": wire.JOB_SCHEMA,
+            "run": f"run-{next(self.made)}",
+            "device": "local",
+            "seed": 7,
+            "budget_s": 600.0,
+            "timing": TIMING,
+            "runtimes": {name: {"path": self.runtime(name)} for name in used(cells)},
+            "files": {cell["artifact"]: self.files[cell["artifact"]] for cell in cells},
+            "dataset": None,
+            "cells": {cell["id"]: cell for cell in cells},
+            "evaluations": [{"id": cell["evaluation"], "cell": cell["id"]} for cell in cells],
+            "groups": [{**group, "cells": [cell["id"] for cell in cells], "launches": 1}],
+            "done_evaluations": [],
+            "done_launches": [],
+        }
+        return cast(wire.Job, {**job, **changes})
+
+    def bench(self, job: wire.Job) -> Bench:
+        """Lay out a job's folder."""
+        folder = self.root / "jobs" / job["run"]
+        folder.mkdir()
+        (folder / "job.json").write_text(json.dumps(job))
+        return Bench(job, str(self.root), str(folder))
+
+    @contextmanager
+    def supervising(self) -> Iterator[None]:
+        """Be what starts workers: they run this file as the supervisor was run."""
+        with (
+            mock.patch.object(sys, "argv", [str(self.agent), "supervise"]),
+            mock.patch.object(sys, "executable", self.python),
+        ):
+            yield
+
+    def evaluate(self, cell: wire.Cell, dataset: wire.Dataset | None = None) -> EvaluationEvent:
+        """Evaluate one cell as the supervisor does."""
+        bench = self.bench(self.job([cell], dataset=dataset))
+        with self.supervising():
+            return evaluation.run(bench, bench.job["evaluations"][0])
+
+    def launch(self, *cells: wire.Cell, timing: wire.Timing = TIMING) -> wire.LaunchEvent:
+        """Measure one launch of some cells as the supervisor does."""
+        bench = self.bench(self.job(cells, timing=timing))
+        with self.supervising():
+            return launch.run(bench, bench.job["groups"][0], 0, {})
+
+    def worker(self, cell: wire.Cell, *command: str) -> tuple[process.Process, dict[str, Any]]:
+        """A worker that has been asked nothing yet, and the request that loads its cell."""
+        bench = self.bench(self.job([cell]))
+        path = bench.job["runtimes"][cell["runtime"]]["path"]
+        log = f"{bench.folder}/log"
+        with self.supervising():
+            started = list(command) or process.command(path)
+            request = bench.load_request(cell, trace=True)
+            return process.Process(started, process.environment(path), log), request
+
+    def outputs(self, cell: wire.Cell, **arrays: Array) -> tuple[list[Array], wire.Executed]:
+        """What a worker computes from given inputs, and what really ran."""
+        worker, request = self.worker(cell, self.python, "-S", "-c", TELLING, str(self.agent))
+        given, result = (self.root / f"arrays-{next(self.made)}.npz" for _ in range(2))
+        np.savez(given, **arrays)  # type: ignore[arg-type]
+        try:
+            worker.ask(request, 60.0)
+            told = {"do": "outputs", "arrays": str(given), "to": str(result)}
+            executed: wire.Executed = worker.ask(told, 60.0)
+        finally:
+            worker.close()
+        return list(np.load(result).values()), executed
+
+
+def used(cells: Sequence[wire.Cell]) -> list[str]:
+    """The runtimes of some cells."""
+    return sorted({cell["runtime"] for cell in cells})
+
+
+def spec(name: str, dtype: str, shape: Sequence[int]) -> wire.TensorSpec:
+    """A declared input that is not quantised."""
+    return {"name": name, "dtype": dtype, "shape": list(shape), "scale": None, "zero_point": None}
