@@ -145,6 +145,8 @@ def identify(folder: str) -> None:
     temporary = os.path.join(folder, IDENTITY + ".part")
     with open(temporary, "w", encoding="utf-8") as file:
         json.dump(identity, file)
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(temporary, os.path.join(folder, IDENTITY))
 
 
@@ -153,7 +155,7 @@ def is_alive(folder: str) -> bool:
     try:
         with open(os.path.join(folder, IDENTITY), encoding="utf-8") as file:
             identity = json.load(file)
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # a power cut may leave an empty file
         return False
     started: Optional[str] = proc.start_time(identity["pid"])
     return bool(started == identity["start"] and proc.boot_id() == identity["boot"])

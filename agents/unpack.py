@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import tarfile
@@ -11,11 +12,15 @@ from typing import List
 def main(arguments: List[str]) -> None:
     """Unpack a .tar.gz into a new folder: `unpack ARCHIVE FOLDER`; the archive is then removed."""
     archive, folder = arguments
+    for torn in glob.glob(glob.escape(folder) + ".part*"):
+        shutil.rmtree(torn)
     temporary = "{}.part{}".format(folder, os.getpid())
     os.makedirs(temporary)
     try:
         with tarfile.open(archive, "r:gz") as tar:
             tar.extractall(temporary, members=[inside(member) for member in tar])
+        # The folder's name says that it is whole, so a power cut must not leave it with holes.
+        os.sync()
         os.rename(temporary, folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)

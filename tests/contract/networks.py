@@ -46,13 +46,17 @@ class Network:
 
     def scores(self, samples: Array) -> Array:
         """What the network gives for samples, by numpy in double precision."""
+        scores: Array = self.hidden(samples) @ self.dense.T.astype("float64") + self.bias
+        return scores
+
+    def hidden(self, samples: Array) -> Array:
+        """What goes into the dense layer."""
         windows = np.lib.stride_tricks.sliding_window_view(
             samples.astype("float64")[..., 0], (KERNEL, KERNEL), axis=(1, 2)
         )
-        hidden = np.einsum("nhwij,cij->nhwc", windows, self.kernels[..., 0].astype("float64"))
-        hidden = np.maximum(hidden + self.shifts, 0).reshape(len(samples), FEATURES)
-        scores: Array = hidden @ self.dense.T.astype("float64") + self.bias
-        return scores
+        sums = np.einsum("nhwij,cij->nhwc", windows, self.kernels[..., 0].astype("float64"))
+        hidden: Array = np.maximum(sums + self.shifts, 0).reshape(len(samples), FEATURES)
+        return hidden
 
     @cached_property
     def reference(self) -> Array:
@@ -75,15 +79,133 @@ class Network:
             helper.make_node("Flatten", ["hidden"], ["flat"]),
             helper.make_node("Gemm", ["flat", "dense", "bias"], ["y"], transB=1),
         ]
-        nchw = self.dense.reshape(CLASSES, INNER, INNER, CHANNELS).transpose(0, 3, 1, 2)
         weights = {
             "kernels": self.kernels.transpose(0, 3, 1, 2),
             "shifts": self.shifts,
-            "dense": np.ascontiguousarray(nchw.reshape(CLASSES, FEATURES)),
+            "dense": channels_first(self.dense),
             "bias": self.bias,
         }
         inputs = {"x": (TensorProto.FLOAT, (batch, SIDE, SIDE, 1))}
         return onnx_model(nodes, weights, inputs, {"y": (TensorProto.FLOAT, (batch, CLASSES))})
+
+
+@dataclass
+class Quantised:
+    """The same network in int8, with a scale and a zero point for each tensor; int8 goes in."""
+
+    network: Network
+    name: str = "int8"
+    input: tuple[float, int] = (0.03, 3)
+    # The zero point at the lower end makes clipping a ReLU.
+    hidden: tuple[float, int] = (0.05, -128)
+    output: tuple[float, int] = (0.06, -10)
+
+    def __post_init__(self) -> None:
+        net = self.network
+        kernel, dense = np.abs(net.kernels).max() / 127, np.abs(net.dense).max() / 127
+        self.scales = {"kernels": float(kernel), "dense": float(dense)}
+        self.scales["shifts"] = self.input[0] * self.scales["kernels"]
+        self.scales["bias"] = self.hidden[0] * self.scales["dense"]
+        self.weights = {
+            name: np.round(getattr(net, name) / scale).astype(
+                "int8" if name in ("kernels", "dense") else "int32"
+            )
+            for name, scale in self.scales.items()
+        }
+
+    @cached_property
+    def reference(self) -> Array:
+        """Real scores of the network's samples, by exact integers; one step is output[0]."""
+        whole = Network(seed=self.network.seed)
+        values = {name: array.astype("float64") for name, array in self.weights.items()}
+        taken = steps(self.network.samples, self.input) - self.input[1]
+        whole.kernels, whole.shifts = values["kernels"], values["shifts"]
+        hidden = whole.hidden(taken) * self.scales["shifts"]
+        kept = steps(hidden, self.hidden) - self.hidden[1]
+        scores = (kept @ values["dense"].T + values["bias"]) * self.scales["bias"]
+        return (steps(scores, self.output) - self.output[1]) * self.output[0]
+
+    def save(self, folder: Path, format: str) -> Path:
+        """Write it in a format that holds quantised networks without a tool."""
+        path = folder / f"{self.name}.{SUFFIXES[format]}"
+        {"onnx": self._save_onnx, "tflite": self._save_tflite}[format](path)
+        return path
+
+    def _save_tflite(self, path: Path) -> None:
+        def port(name: str, shape: Sequence[int], real: tuple[float, int]) -> Tensor:
+            free = [-1, *shape[1:]]
+            scale, zero = [real[0]], [real[1]]
+            return Tensor(name, shape, KIND.INT8, None, free, scale, zero)
+
+        def weight(name: str) -> Tensor:
+            array = self.weights[name]
+            kind = KIND.INT8 if array.dtype == np.int8 else KIND.INT32
+            return constant(name, array, kind, scales=[self.scales[name]], zero_points=[0])
+
+        tensors = [
+            port("x", [1, SIDE, SIDE, 1], self.input),
+            weight("kernels"),
+            weight("shifts"),
+            port("hidden", [1, INNER, INNER, CHANNELS], self.hidden),
+            weight("dense"),
+            weight("bias"),
+            port("y", [1, CLASSES], self.output),
+        ]
+        operators = [
+            Operator(OP.CONV_2D, [0, 1, 2], [3]),
+            Operator(OP.FULLY_CONNECTED, [3, 4, 5], [6]),
+        ]
+        save_network(path, tensors, operators)
+
+    def _save_onnx(self, path: Path) -> None:
+        """Quantise and dequantise around each layer, as quantisers write it."""
+        zeros = {"x": self.input[1], "hidden": self.hidden[1], "y": self.output[1]}
+        scales = {"x": self.input[0], "hidden": self.hidden[0], "y": self.output[0], **self.scales}
+        constants: dict[str, Array] = {}
+        for name, scale in scales.items():
+            dtype = self.weights[name].dtype if name in self.weights else np.int8
+            constants[f"{name}_scale"] = np.asarray(scale, np.float32)
+            constants[f"{name}_zero"] = np.asarray(zeros.get(name, 0), dtype)
+        dense = channels_first(self.weights["dense"])
+        constants |= {**self.weights, "dense": dense}
+        constants["kernels"] = self.weights["kernels"].transpose(0, 3, 1, 2)
+
+        def real(source: str, like: str, to: str) -> onnx.NodeProto:
+            around = [f"{like}_scale", f"{like}_zero"]
+            return helper.make_node("DequantizeLinear", [source, *around], [to])
+
+        def stepped(source: str, like: str, to: str) -> list[onnx.NodeProto]:
+            around = [source, f"{like}_scale", f"{like}_zero"]
+            step = helper.make_node("QuantizeLinear", around, [f"{to}_steps"])
+            return [step, real(f"{to}_steps", like, to)]
+
+        nodes = [
+            real("x", "x", "x_real"),
+            helper.make_node("Transpose", ["x_real"], ["nchw"], perm=[0, 3, 1, 2]),
+            *stepped("nchw", "x", "conv_in"),
+            *(real(name, name, f"{name}_real") for name in self.weights),
+            helper.make_node("Conv", ["conv_in", "kernels_real", "shifts_real"], ["conv"]),
+            *stepped("conv", "hidden", "conv_out"),
+            helper.make_node("Flatten", ["conv_out"], ["flat"]),
+            *stepped("flat", "hidden", "dense_in"),
+            helper.make_node("Gemm", ["dense_in", "dense_real", "bias_real"], ["gemm"], transB=1),
+            *stepped("gemm", "y", "y"),
+        ]
+        inputs = {"x": (TensorProto.INT8, ("n", SIDE, SIDE, 1))}
+        outputs = {"y": (TensorProto.FLOAT, ("n", CLASSES))}
+        onnx.save(onnx_model(nodes, constants, inputs, outputs), path)
+
+
+def steps(real: Array, quantised: tuple[float, int]) -> Array:
+    """Round reals to int8 steps of (scale, zero point)."""
+    stepped: Array = np.clip(np.round(real / quantised[0]) + quantised[1], -128, 127)
+    return stepped
+
+
+def channels_first(dense: Array) -> Array:
+    """Weights of the dense layer for a file whose convolution gives NCHW."""
+    nchw = dense.reshape(CLASSES, INNER, INNER, CHANNELS).transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(nchw.reshape(CLASSES, FEATURES))
 
 
 def _save_onnx(network: Network, path: Path, batch: int | None) -> None:
@@ -153,6 +275,85 @@ class OptionsWriter(Writer):
         tflite.OperatorCodeAddDeprecatedBuiltinCode(self.builder, code)
         tflite.OperatorCodeAddCustomCode(self.builder, name)
         return int(tflite.OperatorCodeEnd(self.builder))
+
+
+def save_inner_reshape(path: Path, shape: Sequence[int]) -> Path:
+    """Write a free batch that a Reshape inside gives a shape of its own."""
+    weights, to = np.eye(4, dtype="float32"), np.asarray(shape)
+    if path.suffix == ".onnx":
+        nodes = [
+            helper.make_node("Relu", ["x"], ["positive"]),
+            helper.make_node("Reshape", ["positive", "shape"], ["flat"]),
+            helper.make_node("Relu", ["flat"], ["again"]),
+            helper.make_node("MatMul", ["again", "w"], ["y"]),
+        ]
+        constants = {"shape": to.astype("int64"), "w": weights}
+        onnx.save(onnx_model(nodes, constants, {"x": (TensorProto.FLOAT, ("n", 2, 2))}), path)
+        return path
+    tensors = [
+        Tensor("x", [1, 2, 2], signature=[-1, 2, 2]),
+        constant("shape", to.astype("int32"), KIND.INT32),
+        Tensor("flat", [1, 4]),
+        constant("w", weights),
+        Tensor("y", [1, 4]),
+    ]
+    operators = [
+        Operator(OP.RESHAPE, [0, 1], [2]),
+        Operator(OP.FULLY_CONNECTED, [2, 3, -1], [4]),
+    ]
+    return save_network(path, tensors, operators)
+
+
+def save_foreign(path: Path) -> Path:
+    """Write a network of one operator that no runtime has."""
+    if path.suffix == ".onnx":
+        node = helper.make_node(CUSTOM_NAME, ["x"], ["y"], domain="com.example")
+        model = onnx_model([node], {}, {"x": (TensorProto.FLOAT, ("n", 4))})
+        model.opset_import.append(helper.make_opsetid("com.example", 1))
+        onnx.save(model, path)
+        return path
+    tensors = [Tensor("x", [1, 4], signature=[-1, 4]), Tensor("y", [1, 4])]
+    return save_network(path, tensors, [Operator(OP.CUSTOM, [0], [1])])
+
+
+def save_strings(path: Path) -> Path:
+    """Write a network that takes and gives strings."""
+    if path.suffix == ".onnx":
+        port = (TensorProto.STRING, ("n", 4))
+        node = helper.make_node("Identity", ["x"], ["y"])
+        onnx.save(onnx_model([node], {}, {"x": port}, {"y": port}), path)
+        return path
+    tensors = [
+        Tensor("x", [1, 4], KIND.STRING, signature=[-1, 4]),
+        constant("shape", np.asarray([-1, 4], np.int32), KIND.INT32),
+        Tensor("y", [1, 4], KIND.STRING),
+    ]
+    return save_network(path, tensors, [Operator(OP.RESHAPE, [0, 1], [2])])
+
+
+def save_mixed(path: Path) -> Path:
+    """Write a network of three inputs: y = x where `on`, else `ids`; not in alphabetical order."""
+    if path.suffix == ".onnx":
+        nodes = [
+            helper.make_node("Cast", ["ids"], ["reals"], to=TensorProto.FLOAT),
+            helper.make_node("Where", ["on", "x", "reals"], ["y"]),
+        ]
+        inputs = {
+            "on": (TensorProto.BOOL, ("n", 4)),
+            "x": (TensorProto.FLOAT, ("n", 4)),
+            "ids": (TensorProto.INT64, ("n", 4)),
+        }
+        onnx.save(onnx_model(nodes, {}, inputs), path)
+        return path
+    tensors = [
+        Tensor("on", [1, 4], KIND.BOOL, signature=[-1, 4]),
+        Tensor("x", [1, 4], signature=[-1, 4]),
+        Tensor("ids", [1, 4], KIND.INT64, signature=[-1, 4]),
+        Tensor("reals", [1, 4]),
+        Tensor("y", [1, 4]),
+    ]
+    operators = [Operator(OP.CAST, [2], [3]), Operator(OP.SELECT_V2, [0, 1, 3], [4])]
+    return save_network(path, tensors, operators, inputs=[0, 1, 2])
 
 
 def _convolution(builder: Any) -> int:

@@ -10,7 +10,7 @@ from typing import Any, Dict, List
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents import follow
+from agents import follow, supervisor
 from agents.journal import NAME, Journal, read
 
 EVENTS = st.lists(st.dictionaries(st.text(max_size=5), st.integers() | st.text()), max_size=6)
@@ -55,3 +55,12 @@ def test_following_returns_only_whole_lines(tmp_path: Any) -> None:
 def test_no_journal_is_an_empty_one(tmp_path: Any) -> None:
     assert read(str(tmp_path / NAME)) == (0, [])
     assert follow.whole_lines(str(tmp_path / NAME), 0) == b""
+
+
+def test_an_empty_identity_left_by_a_power_cut_is_nobody(tmp_path: Any) -> None:
+    folder = str(tmp_path)
+    assert not supervisor.is_alive(folder)
+    supervisor.identify(folder)
+    assert supervisor.is_alive(folder)
+    (tmp_path / supervisor.IDENTITY).write_bytes(b"")
+    assert not supervisor.is_alive(folder)
