@@ -1,4 +1,7 @@
-"""The commands of edgeproof: arguments in, exit codes out, nothing decided here."""
+"""The commands of edgeproof: arguments in, exit codes out, nothing decided here.
+
+Statistics, SSH and the database take a second to import, so commands import what they need.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +16,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness import check, controller, progress
 from harness.devices import Device, choose, load_inventory
 from harness.errors import EdgeproofError
-from harness.store import Store, data_folder
 from harness.study import load_study, parse_study, seconds
-from reports import document, gates, render
 
 EXIT_PASS, EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_DEVICE = 0, 1, 3, 4
-FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {
-    "html": render.html,
-    "md": render.markdown,
-    "json": render.json_text,
-    "csv": render.csv,
-}
+FORMATS = ("csv", "html", "json", "md")
 INVENTORY = "inventory.yaml"
 
 existing = click.Path(exists=False, path_type=Path)
@@ -114,6 +109,8 @@ def gate(**options: Any) -> None:
     \b
     edgeproof gate release.yaml --budget 10m && ./publish
     """
+    from reports import gates
+
     report, code = _measured(**options)
     verdict = gates.overall(report["verdicts"])
     click.echo(f"gate: {verdict}", err=True)
@@ -131,6 +128,10 @@ def _measured(
     mode: str,
     as_json: bool,
 ) -> tuple[dict[str, Any], int]:
+    from harness import controller, progress
+    from harness.store import Store
+    from reports import document
+
     store = Store(url)
     if resume:
         resume = store.resolve(resume)
@@ -156,6 +157,9 @@ def _measured(
 
 def _tell(report: dict[str, Any], as_json: bool) -> None:
     """Print the result, and leave the page beside the store."""
+    from harness.store import data_folder
+    from reports import render
+
     page = data_folder() / "reports" / f"{report['run']}.html"
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(render.html(report), encoding="utf-8")
@@ -174,7 +178,7 @@ def _found_inventory(folder: Path) -> Path | None:
 @cli.command()
 @click.argument("run", default="latest")
 @store_option
-@click.option("--format", "form", type=click.Choice(sorted(FORMATS)), help="Default: a table.")
+@click.option("--format", "form", type=click.Choice(FORMATS), help="Default: a table.")
 @click.option("-o", "--output", type=existing, help="Write to this file instead.")
 def report(run: str, url: str | None, form: str | None, output: Path | None) -> None:
     """Show a stored RUN again: its id, or `latest`.
@@ -184,13 +188,22 @@ def report(run: str, url: str | None, form: str | None, output: Path | None) -> 
     edgeproof report latest --format html -o report.html
     edgeproof report kws-20261121-101500-3f2a --format json | jq .comparisons
     """
+    from harness.store import Store
+    from reports import document, render
+
     store = Store(url)
     found = document.build(store.load(store.resolve(run)))
     form = form or (_form_of(output) if output else None)
     if form is None:
         render.terminal(found, Console())
         return
-    text = FORMATS[form](found)
+    forms = {
+        "html": render.html,
+        "md": render.markdown,
+        "json": render.json_text,
+        "csv": render.csv,
+    }
+    text = forms[form](found)
     if output is None:
         click.echo(text)
         return
@@ -224,6 +237,8 @@ def list_devices(inventory: Path | None, as_json: bool) -> None:
     \b
     edgeproof devices list --inventory lab.yaml
     """
+    from harness import check
+
     known = load_inventory(inventory or _found_inventory(Path()))
     rows = [check.entry(device) for device in known.values()]
     if as_json:
@@ -241,6 +256,8 @@ def check_devices(names: Sequence[str], inventory: Path | None, as_json: bool) -
     \b
     edgeproof devices check pi5 --inventory lab.yaml
     """
+    from harness import check
+
     rows = [check.check(device) for device in _chosen(names, inventory)]
     if as_json:
         click.echo(json.dumps(rows, indent=1))
@@ -260,6 +277,8 @@ def provision_devices(
     \b
     edgeproof devices provision pi5 --runtime litert
     """
+    from harness import check
+
     rows = [check.provision(device, runtimes) for device in _chosen(names, inventory)]
     _table(["device", "ready", "details"], rows)
     sys.exit(EXIT_PASS if all(row["ready"] == "yes" for row in rows) else EXIT_DEVICE)
@@ -273,6 +292,8 @@ def clean_devices(names: Sequence[str], inventory: Path | None) -> None:
     \b
     edgeproof devices clean pi5 --inventory lab.yaml
     """
+    from harness import check
+
     rows = [check.clean(device) for device in _chosen(names, inventory)]
     _table(["device", "ready", "details"], rows)
     sys.exit(EXIT_PASS if all(row["ready"] == "yes" for row in rows) else EXIT_DEVICE)

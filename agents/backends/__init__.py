@@ -1,8 +1,8 @@
 """What a backend is: one module per runtime, found by its file name.
 
 A backend module has MODULE (what to import), REQUIRES (what to install for it), FORMATS (which
-model files it reads, the preferred first), LACKS (phrases by which the runtime says that it lacks
-an operator) and `load(path, cell, trace)`, which returns a Session.
+model files it reads, the preferred first), LACKS (phrases by which the runtime says that it cannot
+do what a sound model needs: an operator, a newer format, another batch) and `load(path, cell, trace)`, which returns a Session.
 """
 
 from __future__ import annotations

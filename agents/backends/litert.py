@@ -15,6 +15,7 @@ FORMATS = ("tflite",)
 LACKS = (
     "unresolved custom op",
     "Didn't find op for builtin opcode",
+    "builtin_code out of range",
     "not supported",
 )
 
@@ -35,12 +36,19 @@ class InterpreterSession:
         order = by_name(cell["inputs"], [detail["name"] for detail in details])
         self.indices = {}
         self.input_dtypes = {}
+        resized = False
         for spec, at in zip(cell["inputs"], order):
             self.indices[spec["name"]] = details[at]["index"]
             self.input_dtypes[spec["name"]] = numpy_name(details[at]["dtype"])
             if list(details[at]["shape"]) != spec["shape"]:
                 self.interpreter.resize_tensor_input(details[at]["index"], spec["shape"])
-        self.interpreter.allocate_tensors()
+                resized = True
+        try:
+            self.interpreter.allocate_tensors()
+        except RuntimeError as error:
+            if not resized or not allocates(module.Interpreter(model_path=path)):
+                raise
+            raise UnsupportedError("the model refuses the cell's shapes: {}".format(error)) from None
         self.infer = self.interpreter.invoke
 
     def bind(self, arrays: Dict[str, Any]) -> None:
@@ -72,6 +80,15 @@ class InterpreterSession:
             "runtime_version": package_version(self.package),
             "note": "; ".join(part for part in (note, hybrid_note(layers, dtypes)) if part) or None,
         }
+
+
+def allocates(interpreter: Any) -> bool:
+    """Whether a model runs in the shapes of its file: else the shapes are not what it refuses."""
+    try:
+        interpreter.allocate_tensors()
+    except RuntimeError:
+        return False
+    return True
 
 
 def layer_precisions(layers: List[Dict[str, Any]], dtypes: Dict[int, str]) -> Dict[str, int]:

@@ -14,7 +14,16 @@ from agents.backends import UnsupportedError, by_name, dominant
 MODULE = "onnxruntime"
 REQUIRES = ("onnxruntime",)
 FORMATS = ("onnx",)
-LACKS = ("is not a registered function/op", "Could not find an implementation")
+LACKS = (
+    "is not a registered function/op",
+    "No Op registered for",
+    "Could not find an implementation",
+    "Unsupported model IR version",
+    "only *guarantees* support for models stamped with",
+    # The batch is fixed, at the input or by a Reshape inside.
+    "Got invalid dimensions for input",
+    "cannot be reshaped to the requested shape",
+)
 
 PROVIDER = "CPUExecutionProvider"
 # The operators whose arithmetic decides what precision a network runs in.

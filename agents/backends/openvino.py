@@ -11,7 +11,13 @@ from agents.backends import UnsupportedError, by_name, dominant
 MODULE = "openvino"
 REQUIRES = ("openvino",)
 FORMATS = ("onnx", "openvino", "tflite")
-LACKS = ("OpenVINO does not support the following", "is not supported", "No translator found")
+LACKS = (
+    "OpenVINO does not support the following",
+    "is not supported",
+    "No conversion rule found",
+    "No translator found",
+    "Operator builtin code",
+)
 
 DEVICE = "CPU"
 HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
@@ -41,7 +47,13 @@ class OpenVinoSession:
         self.ov = ov
         model = ov.Core().read_model(path)
         order = by_name(cell["inputs"], input_names(model, cell))
-        model.reshape({model.inputs[at]: spec["shape"] for spec, at in zip(cell["inputs"], order)})
+        for port in model.inputs:  # before compiling, which fails without naming the type
+            numpy_name(port.get_element_type().get_type_name())
+        shapes = {model.inputs[at]: spec["shape"] for spec, at in zip(cell["inputs"], order)}
+        try:
+            model.reshape(shapes)
+        except RuntimeError as error:
+            raise UnsupportedError("the model refuses the cell's shapes: {}".format(error)) from None
         self.compiled = ov.Core().compile_model(model, DEVICE, options(cell))
         self.positions = {spec["name"]: at for spec, at in zip(cell["inputs"], order)}
         self.input_dtypes = {

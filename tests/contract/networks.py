@@ -277,31 +277,55 @@ class OptionsWriter(Writer):
         return int(tflite.OperatorCodeEnd(self.builder))
 
 
-def save_inner_reshape(path: Path, shape: Sequence[int]) -> Path:
-    """Write a free batch that a Reshape inside gives a shape of its own."""
-    weights, to = np.eye(4, dtype="float32"), np.asarray(shape)
+def save_reshape_before(path: Path) -> Path:
+    """Write a free batch that a Reshape to [1, 4] meets before a dense layer."""
+    weights, shape = np.eye(4, dtype="float32"), np.asarray([1, 4])
     if path.suffix == ".onnx":
         nodes = [
             helper.make_node("Relu", ["x"], ["positive"]),
             helper.make_node("Reshape", ["positive", "shape"], ["flat"]),
-            helper.make_node("Relu", ["flat"], ["again"]),
-            helper.make_node("MatMul", ["again", "w"], ["y"]),
+            helper.make_node("MatMul", ["flat", "w"], ["y"]),
         ]
-        constants = {"shape": to.astype("int64"), "w": weights}
-        onnx.save(onnx_model(nodes, constants, {"x": (TensorProto.FLOAT, ("n", 2, 2))}), path)
-        return path
+        return _save_fixed_inside(path, nodes, shape, weights)
     tensors = [
         Tensor("x", [1, 2, 2], signature=[-1, 2, 2]),
-        constant("shape", to.astype("int32"), KIND.INT32),
+        constant("shape", shape.astype("int32"), KIND.INT32),
         Tensor("flat", [1, 4]),
         constant("w", weights),
         Tensor("y", [1, 4]),
     ]
-    operators = [
-        Operator(OP.RESHAPE, [0, 1], [2]),
-        Operator(OP.FULLY_CONNECTED, [2, 3, -1], [4]),
+    dense = Operator(OP.FULLY_CONNECTED, [2, 3, -1], [4])
+    return save_network(path, tensors, [Operator(OP.RESHAPE, [0, 1], [2]), dense])
+
+
+def save_reshape_after(path: Path) -> Path:
+    """Write a free batch whose scores a Reshape to [1, -1] puts into one row."""
+    weights, shape = np.eye(2, dtype="float32"), np.asarray([1, -1])
+    if path.suffix == ".onnx":
+        nodes = [
+            helper.make_node("MatMul", ["x", "w"], ["pairs"]),
+            helper.make_node("Reshape", ["pairs", "shape"], ["y"]),
+        ]
+        return _save_fixed_inside(path, nodes, shape, weights)
+    tensors = [
+        Tensor("x", [1, 2, 2], signature=[-1, 2, 2]),
+        constant("w", weights),
+        Tensor("pairs", [2, 2]),
+        constant("shape", shape.astype("int32"), KIND.INT32),
+        Tensor("y", [1, 4]),
     ]
-    return save_network(path, tensors, operators)
+    dense = Operator(OP.FULLY_CONNECTED, [0, 1, -1], [2])
+    return save_network(path, tensors, [dense, Operator(OP.RESHAPE, [2, 3], [4])])
+
+
+def _save_fixed_inside(
+    path: Path, nodes: Sequence[onnx.NodeProto], shape: Array, weights: Array
+) -> Path:
+    constants = {"shape": shape.astype("int64"), "w": weights}
+    inputs = {"x": (TensorProto.FLOAT, ("n", 2, 2))}
+    outputs = {"y": (TensorProto.FLOAT, (None, None))}
+    onnx.save(onnx_model(nodes, constants, inputs, outputs), path)
+    return path
 
 
 def save_foreign(path: Path) -> Path:

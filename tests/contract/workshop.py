@@ -69,6 +69,7 @@ class Workshop:
     python: str = sys.executable
     unpacked: dict[str, str] = field(default_factory=dict)
     files: dict[str, dict[str, str]] = field(default_factory=dict)  # as in a job
+    tellers: dict[str, process.Process] = field(default_factory=dict)
     made: Iterator[int] = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
@@ -204,17 +205,32 @@ class Workshop:
             return process.Process(started, process.environment(path), log), request
 
     def outputs(self, cell: wire.Cell, **arrays: Array) -> tuple[list[Array], wire.Executed]:
-        """What a worker computes from given inputs, and what really ran."""
-        worker, request = self.worker(cell, self.python, "-S", "-c", TELLING, str(self.agent))
+        """What a worker computes from given inputs, and what really ran.
+
+        One worker of each runtime loads model after model: most of a fresh one's time is imports.
+        """
         given, result = (self.root / f"arrays-{next(self.made)}.npz" for _ in range(2))
         np.savez(given, **arrays)  # type: ignore[arg-type]
+        runtime = cell["runtime"]
+        if runtime not in self.tellers:
+            command = [self.python, "-S", "-c", TELLING, str(self.agent)]
+            self.tellers[runtime], _ = self.worker(cell, *command)
+        worker = self.tellers[runtime]
+        with self.supervising():
+            request = self.bench(self.job([cell])).load_request(cell, trace=True)
         try:
             worker.ask(request, 60.0)
             told = {"do": "outputs", "arrays": str(given), "to": str(result)}
             executed: wire.Executed = worker.ask(told, 60.0)
-        finally:
-            worker.close()
+        except process.WorkerError:
+            self.tellers.pop(runtime).close()
+            raise
         return list(np.load(result).values()), executed
+
+    def close(self) -> None:
+        """End what still runs."""
+        for worker in self.tellers.values():
+            worker.close()
 
 
 def used(cells: Sequence[wire.Cell]) -> list[str]:

@@ -26,6 +26,7 @@ class Lab:
     folder: Path
     root: Path  # of the local device, shared by all labs: a runtime is unpacked once
     devices: dict[str, Any] = field(default_factory=dict)
+    first: subprocess.CompletedProcess[str] | None = None
 
     def __post_init__(self) -> None:
         self.folder.mkdir(exist_ok=True)

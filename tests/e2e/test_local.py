@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from tests.e2e.lab import SAMPLES, Lab, by_variant, save_linear
@@ -37,9 +39,9 @@ def test_a_study_is_measured_and_reported(lab: Lab) -> None:
     assert {item["candidate"] for item in report["comparisons"]} == {"pruned"}
 
 
-def test_every_launch_is_a_fresh_process_and_its_samples_are_stored(lab: Lab) -> None:
-    report = lab.run()
-    store = sqlite3.connect(lab.folder / "data" / "edgeproof" / "edgeproof.db")
+def test_every_launch_is_a_fresh_process_and_its_samples_are_stored(measured: Lab) -> None:
+    report = measured.report()
+    store = sqlite3.connect(measured.folder / "data" / "edgeproof" / "edgeproof.db")
     rows = store.execute("select cell, ordinal, record from launches").fetchall()
     assert sorted({ordinal for _, ordinal, _ in rows}) == [0, 1, 2, 3, 4, 5]
     assert len(rows) == 12
@@ -49,75 +51,101 @@ def test_every_launch_is_a_fresh_process_and_its_samples_are_stored(lab: Lab) ->
     assert kept == sum(row["samples"] for row in report["results"])
 
 
-def test_reports_come_in_every_form(lab: Lab) -> None:
-    run = lab.run()["run"]
-    page = lab.folder / "page.html"
-    assert lab.command("report", run, "-o", str(page)).returncode == 0
+def test_reports_come_in_every_form(measured: Lab) -> None:
+    page = measured.folder / "page.html"
+    assert measured.command("report", "latest", "-o", str(page)).returncode == 0
     assert "pruned" in page.read_text()
-    assert "| pruned" in lab.command("report", run, "--format", "md").stdout
-    assert "pruned" in lab.command("report").stdout
-    assert lab.command("report", run, "--format", "csv").stdout.count("\n") >= 3
+    assert "| pruned" in measured.command("report", "--format", "md").stdout
+    assert "pruned" in measured.command("report").stdout
+    assert measured.command("report", "--format", "csv").stdout.count("\n") >= 3
 
 
-def test_an_unknown_run_names_the_nearest(lab: Lab) -> None:
-    run = lab.run()["run"]
-    done = lab.command("report", run[:-1] + "x")
+def test_an_unknown_run_names_the_nearest(measured: Lab) -> None:
+    run = measured.report()["run"]
+    done = measured.command("report", run[:-1] + "x")
     assert done.returncode == 2
     assert run in done.stderr
 
 
-def test_progress_is_plain_lines_without_a_terminal(lab: Lab) -> None:
-    done = lab.command("run", str(lab.study()))
-    assert "\x1b" not in done.stderr
-    assert "local: connecting" in done.stderr
-    assert "to go)" in done.stderr
-    assert "local: done" in done.stderr
-    assert "report: " in done.stdout
+def test_progress_is_plain_lines_without_a_terminal(measured: Lab) -> None:
+    assert measured.first is not None
+    said = measured.first.stderr
+    assert "\x1b" not in said
+    assert "local: connecting" in said
+    assert "to go)" in said
+    assert "local: done" in said
+    assert "report: " in measured.first.stdout
 
 
-def test_a_cell_that_cannot_run_is_a_row_and_the_rest_goes_on(lab: Lab) -> None:
+def test_nothing_is_left_on_the_device_but_what_the_next_run_needs(measured: Lab) -> None:
+    assert list((measured.root / "jobs").iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def troubled(tmp_path_factory: pytest.TempPathFactory, local_root: Path) -> list[dict[str, Any]]:
+    """Rows of one run in which most cells cannot be measured, each for another reason."""
+    lab = Lab(tmp_path_factory.mktemp("troubled") / "lab", local_root)
     save_linear(lab.folder / "fixed.onnx", lab.weights, batch=1)
-    variants = {
-        "dense": {"model": "dense.onnx"},
-        "fixed": {"model": "fixed.onnx"},
-    }
-    report = lab.run(variants=variants, batch_sizes=[1, 8], runtimes=["onnxruntime", "litert"])
-    eight = by_variant(report, batch=8, runtime="onnxruntime")
-    assert eight["dense"]["status"] == "ok"
-    assert eight["fixed"]["status"] == "unsupported"
-    assert "batch" in eight["fixed"]["reason"]
-    for row in by_variant(report, runtime="litert").values():
+    save_linear(lab.folder / "nan.onnx", lab.weights * np.float32(np.inf))
+    model = onnx.load(lab.folder / "dense.onnx")
+    model.graph.node[0].op_type, model.graph.node[0].domain = "NoSuchOperator", "made.up"
+    model.opset_import.append(onnx.helper.make_opsetid("made.up", 1))
+    onnx.save(model, lab.folder / "lacking.onnx")
+    names = ("dense", "fixed", "nan", "lacking")
+    report = lab.run(
+        variants={name: {"model": f"{name}.onnx"} for name in names},
+        batch_sizes=[1, 8],
+        threads=[1, 250],
+        runtimes=["onnxruntime", "litert"],
+    )
+    rows: list[dict[str, Any]] = report["results"]
+    return rows
+
+
+def only(rows: list[dict[str, Any]], **where: Any) -> list[dict[str, Any]]:
+    """The rows that match."""
+    return [row for row in rows if all(row[key] == value for key, value in where.items())]
+
+
+ABLE = {"runtime": "onnxruntime", "threads": 1}
+
+
+def test_cells_that_can_be_measured_are(troubled: list[dict[str, Any]]) -> None:
+    measured = {(row["variant"], row["batch"]) for row in only(troubled, status="ok")}
+    assert measured == {("dense", 1), ("dense", 8), ("fixed", 1), ("nan", 1), ("nan", 8)}
+
+
+def test_a_value_that_was_not_measured_is_null(troubled: list[dict[str, Any]]) -> None:
+    for row in troubled:
+        assert (row["latency_ms"]["p50"] is None) == (row["status"] != "ok")
+        assert (row["reason"] is None) == (row["status"] == "ok")
+
+
+def test_a_fixed_batch_is_unsupported_beyond_it(troubled: list[dict[str, Any]]) -> None:
+    (row,) = only(troubled, variant="fixed", batch=8, **ABLE)
+    assert row["status"] == "unsupported"
+    assert "batch" in row["reason"]
+
+
+def test_a_format_that_the_runtime_does_not_read(troubled: list[dict[str, Any]]) -> None:
+    for row in only(troubled, runtime="litert"):
         assert row["status"] == "unsupported"
         assert "onnx" in row["reason"]
-    for row in report["results"]:
-        if row["status"] != "ok":
-            assert row["latency_ms"]["p50"] is None
 
 
-def test_an_operator_that_the_runtime_lacks_is_unsupported(lab: Lab) -> None:
-    import onnx
-
-    model = onnx.load(lab.folder / "dense.onnx")
-    model.graph.node[0].op_type = "NoSuchOperator"
-    model.graph.node[0].domain = "made.up"
-    model.opset_import.append(onnx.helper.make_opsetid("made.up", 1))
-    onnx.save(model, lab.folder / "pruned.onnx")
-    rows = by_variant(lab.run())
-    assert rows["dense"]["status"] == "ok"
-    assert rows["pruned"]["status"] == "unsupported"
-    assert "NoSuchOperator" in rows["pruned"]["reason"]
+def test_an_operator_that_the_runtime_lacks_is_named(troubled: list[dict[str, Any]]) -> None:
+    for row in only(troubled, variant="lacking", **ABLE):
+        assert row["status"] == "unsupported"
+        assert "NoSuchOperator" in row["reason"]
 
 
-def test_a_network_that_gives_nan_is_flagged(lab: Lab) -> None:
-    save_linear(lab.folder / "pruned.onnx", lab.weights * np.float32(np.inf))
-    rows = by_variant(lab.run())
-    assert any("NaN" in flag or "finite" in flag for flag in rows["pruned"]["flags"])
+def test_a_network_that_gives_nan_is_flagged(troubled: list[dict[str, Any]]) -> None:
+    for row in only(troubled, variant="nan", **ABLE):
+        assert any("NaN" in flag for flag in row["flags"])
 
 
-def test_more_threads_than_cores_is_unsupported(lab: Lab) -> None:
-    rows = lab.run(threads=[1, 250])["results"]
-    assert {row["status"] for row in rows if row["threads"] == 1} == {"ok"}
-    beyond = [row for row in rows if row["threads"] == 250]
+def test_more_threads_than_cores_is_unsupported(troubled: list[dict[str, Any]]) -> None:
+    beyond = only(troubled, threads=250, runtime="onnxruntime", variant="dense")
     assert {row["status"] for row in beyond} == {"unsupported"}
     assert all("250 threads" in row["reason"] for row in beyond)
 
@@ -130,26 +158,21 @@ def test_the_budget_ends_a_run_with_what_was_measured(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "code", "verdict"),
-    [(10_000, 0, "pass"), (1, 1, "fail")],
+    ("gate", "code", "verdict"),
+    [
+        ({"metric": "peak_rss_mib", "max": 10_000}, 0, "pass"),
+        ({"metric": "peak_rss_mib", "max": 1}, 1, "fail"),
+        # Without a dataset there is no accuracy to judge.
+        ({"metric": "accuracy_top1", "min": 0.5}, 3, "inconclusive"),
+    ],
 )
-def test_gate_answers_with_its_exit_code(lab: Lab, limit: int, code: int, verdict: str) -> None:
-    gates = [{"metric": "peak_rss_mib", "max": limit}]
-    done = lab.command("gate", str(lab.study(gates=gates)))
+def test_gate_answers_with_its_exit_code(
+    lab: Lab, gate: dict[str, object], code: int, verdict: str
+) -> None:
+    alone = {"dense": {"model": "dense.onnx"}}
+    done = lab.command("gate", str(lab.study(gates=[gate], variants=alone, dataset=None)))
     assert done.returncode == code, done.stderr
     assert f"gate: {verdict}" in done.stderr
-
-
-def test_a_gate_that_cannot_be_decided_is_inconclusive(lab: Lab) -> None:
-    # Without a dataset there is no accuracy to judge.
-    gates = [{"metric": "accuracy_top1", "min": 0.5}]
-    done = lab.command("gate", str(lab.study(gates=gates, dataset=None)))
-    assert done.returncode == 3, done.stderr
-
-
-def test_nothing_is_left_on_the_device_but_what_the_next_run_needs(lab: Lab) -> None:
-    lab.run()
-    assert list((lab.root / "jobs").iterdir()) == []
 
 
 def test_cleaning_removes_everything(lab: Lab) -> None:

@@ -34,9 +34,7 @@ def test_packages_import_only_what_they_may(package: str) -> None:
     for path in files:
         for name in imports(path):
             if name.split(".")[0] in OURS:
-                allowed = any(
-                    name == one or name.startswith(one + ".") for one in ALLOWED[package]
-                )
+                allowed = any(name == one or name.startswith(one + ".") for one in ALLOWED[package])
                 assert allowed, f"{path.relative_to(ROOT)} imports {name}"
 
 

@@ -1,0 +1,58 @@
+"""Many gates in one run: Holm's correction, so that one release is not failed by chance alone.
+
+With 50 gates at 1% each, two releases in five that meet every limit would see a wrong fail. Only
+fail is corrected: a release passes when all its gates do, and that errs less than any one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from reports.sequential import ALPHA, Decision
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values: those of at most alpha hold together with an error of at most alpha.
+
+    Step-down: the i-th smallest of n (from 0) is multiplied by n - i, and none is smaller than one
+    before it (Holm 1979). It assumes nothing about how the gates depend on each other.
+    """
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    adjusted = [1.0] * len(p_values)
+    largest = 0.0
+    for rank, index in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted
+
+
+def settle(decisions: Sequence[Decision], alpha: float = ALPHA) -> list[Decision]:
+    """The final decisions of all gates of a run, when nothing more will be measured.
+
+    A decision's p-value holds at any stop, since the looks share its error; so Holm may take the
+    p-values of gates that stopped at different looks. Fails that Holm does not confirm become
+    inconclusive; gates left open that it does confirm become fails, since each fail leaves more of
+    the error to the others; a pass stays. A group stopped by a rule that counts all gates of the
+    run (Rule.gates) loses no fail here.
+    """
+    adjusted = holm([decision.p_fail for decision in decisions])
+    return [
+        _settled(*pair, alpha, len(decisions)) for pair in zip(decisions, adjusted, strict=True)
+    ]
+
+
+def _settled(decision: Decision, adjusted: float, alpha: float, gates: int) -> Decision:
+    if decision.verdict == "pass":
+        return decision
+    if adjusted <= alpha:
+        reason = decision.reason
+        if decision.verdict != "fail":
+            reason = (
+                f"proven beyond the limit by {decision.launches} launches, {gates} gates heeded"
+            )
+        return replace(decision, verdict="fail", reason=reason, next_look=None)
+    if decision.verdict == "fail":
+        reason = f"{decision.reason}, but not for {gates} gates at once"
+        return replace(decision, verdict="inconclusive", reason=reason)
+    return replace(decision, verdict="inconclusive", next_look=None)

@@ -1,0 +1,313 @@
+"""Whole jobs: the supervisor runs as a device runs it, on this Python and on the oldest."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agents import wire
+from tests.contract.networks import Network
+from tests.contract.test_oldest_python import oldest_python
+from tests.contract.workshop import Workshop, spec
+
+RUNTIME = "onnxruntime"
+END_S = 60.0
+Event = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return Network()
+
+
+@pytest.fixture(scope="module", params=["this", "oldest"])
+def device(
+    request: pytest.FixtureRequest, workshop: Workshop, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Workshop]:
+    """A device with this Python, and one with the oldest that the agent runs on."""
+    if request.param == "this":
+        yield workshop
+        return
+    found = oldest_python()
+    if found is None or found[0] == sys.version_info[:2]:
+        pytest.skip("no Python older than this one, from 3.8 up, is on this machine")
+    with closing(Workshop(tmp_path_factory.mktemp("oldest") / "root", found[1])) as made:
+        yield made
+
+
+def cells(device: Workshop, network: Network, folder: Path) -> list[wire.Cell]:
+    """Two variants of one shape."""
+    nets = [network, Network(seed=network.seed + 1)]
+    return [device.cell(net.save(folder, "onnx"), RUNTIME) for net in nets]
+
+
+def job(device: Workshop, members: list[wire.Cell], launches: int, **changes: Any) -> Path:
+    """Lay out a job of one group; returns its folder."""
+    made = device.job(members, **changes)
+    made["groups"][0]["launches"] = launches
+    return Path(device.bench(made).folder)
+
+
+def start(device: Workshop, folder: Path) -> subprocess.Popen[bytes]:
+    """Start the supervisor of a job."""
+    command = [device.python, str(device.agent), "supervise", str(folder)]
+    with (folder / "supervisor.log").open("ab") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log, cwd="/")
+
+
+@contextmanager
+def supervisor(device: Workshop, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Start the supervisor of a job; it does not outlive the test."""
+    child = start(device, folder)
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+
+
+def run(device: Workshop, folder: Path) -> list[Event]:
+    """Do a job to its end; returns its journal."""
+    with supervisor(device, folder) as child:
+        status = child.wait(END_S)
+    assert status == 0, (folder / "supervisor.log").read_text()
+    return journal(folder)
+
+
+def journal(folder: Path) -> list[Event]:
+    """The whole lines of a journal, without the announcements."""
+    path = folder / "journal.jsonl"
+    text = path.read_text() if path.exists() else ""
+    events = [json.loads(line) for line in text.split("\n")[:-1]]
+    return [event for event in events if event["kind"] != "doing"]
+
+
+def of_kind(events: list[Event], kind: str) -> list[Event]:
+    return [event for event in events if event["kind"] == kind]
+
+
+def wait_for(folder: Path, condition: Callable[[list[Event]], bool]) -> None:
+    """Return when a journal fulfils a condition."""
+    deadline = time.monotonic() + END_S
+    while not condition(journal(folder)):
+        assert time.monotonic() < deadline, (folder / "supervisor.log").read_text()
+        time.sleep(0.01)
+
+
+def launched(count: int) -> Callable[[list[Event]], bool]:
+    """Whether so many launches are in a journal."""
+    return lambda events: len(of_kind(events, "launch")) >= count
+
+
+def test_a_job_is_done_and_its_journal_complete(
+    device: Workshop, network: Network, tmp_path: Path
+) -> None:
+    members = cells(device, network, tmp_path)
+    dataset = device.dataset(np.zeros(20, "int64"), x=network.samples)
+    folder = job(device, members, 2, dataset=dataset)
+    events = run(device, folder)
+    kinds = [event["kind"] for event in events]
+    assert kinds == ["evaluation"] * 2 + ["launch"] * 2 + ["finished"]
+    assert [event["ordinal"] for event in of_kind(events, "launch")] == [0, 1]
+    assert events[-1]["reason"] == "done"
+    best = np.argsort(-network.reference, axis=1)[:, :5].tolist()
+    assert events[0]["top"] == best != events[1]["top"]
+    executed = events[0]["executed"]
+    assert executed["precision"] == "fp32"
+    # The runtime that was brought for this Python, and not one that this machine has too.
+    brought = Path(device.runtime(RUNTIME)) / f"{RUNTIME}-{executed['runtime_version']}.dist-info"
+    assert brought.is_dir()
+    for event in of_kind(events, "launch"):
+        assert [record["cell"] for record in event["cells"]] == [cell["id"] for cell in members]
+        for record in event["cells"]:
+            assert (record["status"], record["reason"]) == ("ok", None)
+            assert len(record["blocks"]) == 2
+            assert record["memory"]["peak_kib"] >= record["memory"]["anon_kib"] > 0
+    spent = sum(event["seconds"] for event in events[:-1])
+    assert events[-1]["elapsed_s"] == pytest.approx(spent)
+    # Done is done: another start adds nothing.
+    assert run(device, folder) == events
+
+
+def test_after_a_power_cut_it_goes_on_where_the_journal_ends(
+    device: Workshop, network: Network, tmp_path: Path
+) -> None:
+    folder = job(device, cells(device, network, tmp_path)[:1], 5)
+    with supervisor(device, folder) as child:
+        wait_for(folder, launched(2))
+        child.send_signal(signal.SIGKILL)
+    before = journal(folder)
+    assert len(of_kind(before, "launch")) < 5, "it was not cut off in the middle"
+    with (folder / "journal.jsonl").open("ab") as file:
+        file.write(b'{"kind":"launch","group":"group","ordinal":4,"sec')
+    after = run(device, folder)
+    assert after[: len(before)] == before
+    assert [event["ordinal"] for event in of_kind(after, "launch")] == [0, 1, 2, 3, 4]
+    assert len(of_kind(after, "evaluation")) == 1
+    assert after[-1]["reason"] == "done"
+
+
+@pytest.fixture
+def folder_of_one(workshop: Workshop, network: Network, tmp_path: Path) -> Callable[..., Path]:
+    """Make jobs of one cell on this Python."""
+    cell = cells(workshop, network, tmp_path)[0]
+
+    def make(launches: int, **changes: Any) -> Path:
+        return job(workshop, [cell], launches, **changes)
+
+    return make
+
+
+def test_a_stop_file_ends_it_after_what_is_under_way(
+    workshop: Workshop, folder_of_one: Callable[..., Path]
+) -> None:
+    folder = folder_of_one(50, evaluations=[])
+    with supervisor(workshop, folder) as child:
+        wait_for(folder, launched(1))
+        (folder / "stop").touch()
+        there = len(of_kind(journal(folder), "launch"))
+        assert child.wait(END_S) == 0
+    events = journal(folder)
+    assert events[-1]["kind"] == "finished" and events[-1]["reason"] == "stopped"
+    launches = of_kind(events, "launch")
+    assert there <= len(launches) <= there + 1
+    assert all(event["cells"][0]["status"] == "ok" for event in launches)
+    # Stopped is not done: without the file it goes on, and nothing is measured twice.
+    (folder / "stop").unlink()
+    job_file = folder / "job.json"
+    shorter = json.loads(job_file.read_text())
+    shorter["groups"][0]["launches"] = len(launches) + 1
+    job_file.write_text(json.dumps(shorter))
+    ordinals = [event["ordinal"] for event in of_kind(run(workshop, folder), "launch")]
+    assert ordinals == list(range(len(launches) + 1))
+
+
+def test_a_budget_ends_it(workshop: Workshop, folder_of_one: Callable[..., Path]) -> None:
+    # The first step is longer than the whole budget.
+    events = run(workshop, folder_of_one(50, budget_s=0.05))
+    assert [event["kind"] for event in events] == ["evaluation", "finished"]
+    assert events[-1]["reason"] == "budget"
+    assert events[-1]["elapsed_s"] >= 0.05
+
+
+def test_what_the_host_has_stored_is_not_done_again(
+    workshop: Workshop, folder_of_one: Callable[..., Path]
+) -> None:
+    folder = folder_of_one(3, evaluations=[], done_launches=[["group", 0], ["group", 2]])
+    assert [event["ordinal"] for event in of_kind(run(workshop, folder), "launch")] == [1]
+
+
+def test_two_jobs_take_turns(workshop: Workshop, folder_of_one: Callable[..., Path]) -> None:
+    folders = [folder_of_one(2, evaluations=[]) for _ in range(2)]
+    with supervisor(workshop, folders[0]) as first, supervisor(workshop, folders[1]) as second:
+        assert first.wait(END_S) == second.wait(END_S) == 0
+    times = [
+        sorted((event["started"], event["seconds"]) for event in of_kind(journal(folder), "launch"))
+        for folder in folders
+    ]
+    assert [len(one) for one in times] == [2, 2]
+    earlier, later = sorted(times)
+    assert earlier[-1][0] + earlier[-1][1] <= later[0][0] + 0.005
+
+
+def test_both_live_while_one_waits_for_its_turn(
+    workshop: Workshop, folder_of_one: Callable[..., Path]
+) -> None:
+    folders = [folder_of_one(50, evaluations=[]), folder_of_one(1, evaluations=[])]
+    with supervisor(workshop, folders[0]) as first:
+        wait_for(folders[0], launched(1))
+        with supervisor(workshop, folders[1]) as second:
+            # Known to the host as alive, it has measured nothing.
+            wait_until(lambda: (folders[1] / "supervisor.json").exists())
+            identity = json.loads((folders[1] / "supervisor.json").read_text())
+            assert identity["pid"] == second.pid
+            assert journal(folders[1]) == []
+            # The lock goes with a process that is killed.
+            first.send_signal(signal.SIGKILL)
+            first.wait()
+            assert second.wait(END_S) == 0
+    assert launched(1)(journal(folders[1]))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + END_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_cell_that_keeps_failing_is_given_up(
+    workshop: Workshop, network: Network, tmp_path: Path
+) -> None:
+    good = cells(workshop, network, tmp_path)[0]
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"\x08\x08no model")
+    inputs = [spec("x", "float32", [1, 8, 8, 1])]
+    bad = workshop.cell(broken, RUNTIME, inputs=inputs)
+    folder = job(workshop, [good, bad], 4, evaluations=[])
+    launches = of_kind(run(workshop, folder), "launch")
+    measured = [[record["cell"] for record in event["cells"]] for event in launches]
+    assert measured == [[good["id"], bad["id"]]] * 2 + [[good["id"]]] * 2
+    states = [[record["status"] for record in event["cells"]] for event in launches]
+    assert states == [["ok", "failed"]] * 2 + [["ok"]] * 2
+    assert all(event["cells"][1]["reason"] for event in launches[:2])
+
+
+def test_a_cell_whose_evaluation_fails_is_never_launched(
+    workshop: Workshop, network: Network, tmp_path: Path
+) -> None:
+    good = cells(workshop, network, tmp_path)[0]
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"\x08\x08no model")
+    bad = workshop.cell(broken, RUNTIME, inputs=[spec("x", "float32", [1, 8, 8, 1])])
+    events = run(workshop, job(workshop, [bad, good], 1))
+    assert [event["status"] for event in of_kind(events, "evaluation")] == ["failed", "ok"]
+    (launch,) = of_kind(events, "launch")
+    assert [record["cell"] for record in launch["cells"]] == [good["id"]]
+
+
+def test_a_job_of_dead_cells_ends_at_once(workshop: Workshop, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"\x08\x08no model")
+    bad = workshop.cell(broken, RUNTIME, inputs=[spec("x", "float32", [1, 8, 8, 1])])
+    events = run(workshop, job(workshop, [bad], 5))
+    assert [event["kind"] for event in events] == ["evaluation", "finished"]
+    assert events[-1]["reason"] == "done"
+
+
+def test_no_process_of_a_job_is_left(
+    workshop: Workshop, folder_of_one: Callable[..., Path]
+) -> None:
+    folder = folder_of_one(50, evaluations=[])
+    with supervisor(workshop, folder) as child:
+        wait_for(folder, launched(1))
+        wait_until(lambda: bool(children(child.pid)))
+        orphans = children(child.pid)
+        child.kill()
+        child.wait()
+        for pid in orphans:
+            wait_until(lambda pid=pid: not is_running(pid))
+    assert orphans
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and no zombie that waits to be reaped."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
