@@ -79,9 +79,9 @@ class Bars:
                 self.tasks[device] = self.progress.add_task(
                     "", total=None, device=escape(device), what="", left="-"
                 )
-            fields = {"what": escape(what)}
+            time_left = duration(left(doing, self.budget_s)) if doing else "-"
+            fields = {"what": escape(what), "left": time_left}
             if doing:
-                fields["left"] = duration(left(doing, self.budget_s))
                 self.progress.update(
                     self.tasks[device], total=doing["total"], completed=doing["done"]
                 )

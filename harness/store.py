@@ -96,6 +96,14 @@ def data_folder() -> Path:
     return Path(base).expanduser() / "edgeproof"
 
 
+def shown(url: str) -> str:
+    """A store's URL without its password."""
+    try:
+        return sa.engine.make_url(url).render_as_string(hide_password=True)
+    except sa.exc.ArgumentError:
+        return url
+
+
 def now() -> str:
     """The time, ISO 8601 in UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
@@ -128,12 +136,16 @@ class Store:
             self.engine = _engine(self.url)
             metadata.create_all(self.engine)
             self._check_version()
+        except ModuleNotFoundError as error:
+            raise StoreError(
+                f"the store needs the package {error.name}",
+                where=shown(self.url),
+                next_step="for PostgreSQL: pip install 'edgeproof[postgres]'",
+            ) from None
         except (sa.exc.SQLAlchemyError, OSError) as error:
             raise StoreError(
                 f"the store cannot be opened: {error}",
-                where=sa.engine.make_url(self.url).render_as_string()
-                if "://" in self.url
-                else self.url,
+                where=shown(self.url),
                 next_step="give --store URL, for example sqlite:///results.db",
             ) from None
 
@@ -145,7 +157,7 @@ class Store:
             elif found != SCHEMA_VERSION:
                 raise StoreError(
                     f"the store has version {found}, this edgeproof reads {SCHEMA_VERSION}",
-                    where=self.url,
+                    where=shown(self.url),
                     next_step="use the edgeproof that wrote it, or another --store URL",
                 )
 
@@ -239,7 +251,7 @@ class Store:
         what = "the store holds no run yet" if not known else f"no run '{name}' in the store"
         raise StoreError(
             what + (f"; the nearest is '{near[0]}'" if near else ""),
-            where=self.url,
+            where=shown(self.url),
             next_step="edgeproof run STUDY" if not known else "edgeproof report latest",
         )
 
@@ -279,8 +291,14 @@ class Store:
 
 def _engine(url: str) -> Engine:
     parsed = sa.engine.make_url(url)
+    if parsed.get_backend_name() == "postgresql":
+        return sa.create_engine(parsed.set(drivername="postgresql+psycopg"))
     if parsed.get_backend_name() != "sqlite":
-        return sa.create_engine(parsed)
+        raise StoreError(
+            f"no store can be kept in {parsed.get_backend_name()}",
+            where=shown(url),
+            next_step="give a sqlite:/// or postgresql:// URL",
+        )
     if parsed.database and parsed.database != ":memory:":
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(parsed, connect_args={"timeout": 30})

@@ -136,8 +136,8 @@ def absolute_rule(
     """The rule of a gate on a quantile itself: launches give logs of it.
 
     It speaks of the typical launch of this run. Launches that follow each other share clocks,
-    temperature and load (correlation of their logs, measured: 0.5-0.9, of ratios: 0-0.2), so the
-    errors hold for a board that stays as it was, not for tomorrow's.
+    temperature and load (correlation of their logs, measured: 0.5-0.9; of their ratios: under
+    0.2), so the errors hold for a board that stays as it was, not for tomorrow's.
     """
     return Rule(limit, bound, STATISTICS[name], looks, ABSOLUTE_TOLERANCE, False, gates=gates)
 
@@ -149,21 +149,20 @@ def decide(values: Sequence[float], rule: Rule) -> Decision:
     answer for the first n launches never depends on what came later. While "continue", launches
     up to `next_look` are needed; after the last look without proof, "inconclusive".
     """
-    smallest = 1.0
+    p_fail = 1.0
     taken = 0
     for launches in rule.looks:
         if launches > len(values):
             break
         taken += 1
         seen = rule.sign * np.asarray(values[:launches], dtype=np.float64)
-        smallest = min(smallest, proof_above(seen, rule.fail_beyond, rule.statistic))
-        p_fail = min(1.0, smallest * len(rule.looks))
+        beyond = proof_above(seen, rule.fail_beyond, rule.statistic)
+        p_fail = min(p_fail, beyond * len(rule.looks))
         if proof_above(-seen, -rule.pass_within, rule.statistic) <= rule.pass_level:
             return _decision("pass", values[:launches], rule, taken, p_fail)
-        if smallest <= rule.fail_level:
+        if p_fail <= rule.alpha / rule.gates:
             return _decision("fail", values[:launches], rule, taken, p_fail)
     verdict: Verdict = "continue" if taken < len(rule.looks) else "inconclusive"
-    p_fail = min(1.0, smallest * len(rule.looks))
     return _decision(verdict, values, rule, taken, p_fail)
 
 
@@ -172,7 +171,8 @@ def proof_above(values: stats.Samples, threshold: float, statistic: Statistic) -
 
     t: P(T > sqrt(m) (mean - threshold) / s) with m - 1 degrees of freedom. signed-rank: of T+, the
     number of Walsh averages above the threshold, exactly (Hollander, Wolfe and Chicken 2014,
-    section 3.1). Below the p-value lies exactly where the interval of that level excludes it.
+    section 3.1). It is at most a level where the one-sided bound of that level is above, and only
+    there.
     """
     if values.size < 2:
         return 1.0
@@ -190,9 +190,10 @@ def estimate_at(values: Sequence[float], statistic: Statistic, look: int) -> Est
 
     Stopping when the bound crosses a limit favours samples that lean beyond it, so the fixed-size
     interval covers 88-96% at the stop. With an error of 5% / sqrt(k) at the k-th look the coverage
-    at the stop is 93-97% for every true ratio, by simulation (tests/unit/test_sequential.py); a
-    first look is a fixed size and keeps 5%. In the spirit of Jennison and Turnbull's repeated
-    confidence intervals (1989), which hold at every look at once and so cover 98% at the stop.
+    at the stop is 93-97%, by simulation (tests/unit/test_sequential.py), and 92% at worst, with the
+    truth amid the limits and much noise; a first look is a fixed size and keeps 5%. A milder form
+    of the repeated confidence intervals of Jennison and Turnbull (1989), which hold at all looks at
+    once and so are too wide at the stop. All this is for launches that do not depend on each other.
     """
     confidence = 1 - (1 - CONFIDENCE) / math.sqrt(max(look, 1))
     estimator = stats.signed_rank_ratio if statistic == "signed-rank" else stats.t_ratio

@@ -238,7 +238,9 @@ def test_an_index_that_is_out_of_reach_is_a_failure(monkeypatch: pytest.MonkeyPa
     assert "network" in (failure.value.next_step or "")
 
 
-@pytest.mark.xfail(reason="uv says `No solution found` of a package it may not ask for", strict=True)
+@pytest.mark.xfail(
+    reason="uv says `No solution found` of a package it may not ask for", strict=True
+)
 def test_without_a_network_a_new_runtime_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("UV_FIND_LINKS")
     monkeypatch.delenv("UV_DEFAULT_INDEX")
@@ -248,9 +250,7 @@ def test_without_a_network_a_new_runtime_is_a_failure(monkeypatch: pytest.Monkey
     assert failure.value.status == "failed", failure.value.what
 
 
-def test_a_failed_build_leaves_nothing_that_passes_for_one(
-    shelf: Path, tmp_path: Path
-) -> None:
+def test_a_failed_build_leaves_nothing_that_passes_for_one(shelf: Path, tmp_path: Path) -> None:
     with pytest.raises(ProvisionError):
         provision.archive("toy", ("toy",), GOAL)
     left = [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()]

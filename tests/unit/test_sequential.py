@@ -235,6 +235,8 @@ def test_what_is_said_when_proven() -> None:
     slow = decide([0.05, 0.051] * 5, ratio_rule(1.03, "p50", STANDARD))
     assert (slow.verdict, slow.launches, slow.next_look) == ("fail", 10, None)
     assert slow.reason == "proven above 1.03 by 10 launches"
+    proof = sequential.proof_above(np.asarray([0.05, 0.051] * 5), math.log(1.03), "t")
+    assert slow.p_fail == pytest.approx(3 * proof, rel=1e-9)
     same = decide([0.0] * 10, ratio_rule(1.03, "p50", STANDARD))
     assert (same.verdict, same.reason) == ("pass", "proven below 1.04 by 10 launches")
 
