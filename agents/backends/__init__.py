@@ -2,7 +2,8 @@
 
 A backend module has MODULE (what to import), REQUIRES (what to install for it), FORMATS (which
 model files it reads, the preferred first), LACKS (phrases by which the runtime says that it cannot
-do what a sound model needs: an operator, a newer format, another batch) and `load(path, cell, trace)`, which returns a Session.
+do what a sound model asks of it: an operator, a newer format, another batch) and
+`load(path, cell, trace)`, which returns a Session.
 """
 
 from __future__ import annotations

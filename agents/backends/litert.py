@@ -48,7 +48,9 @@ class InterpreterSession:
         except RuntimeError as error:
             if not resized or not allocates(module.Interpreter(model_path=path)):
                 raise
-            raise UnsupportedError("the model refuses the cell's shapes: {}".format(error)) from None
+            raise UnsupportedError(
+                "the model refuses the cell's shapes: {}".format(error)
+            ) from None
         self.infer = self.interpreter.invoke
 
     def bind(self, arrays: Dict[str, Any]) -> None:

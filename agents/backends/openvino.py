@@ -53,7 +53,9 @@ class OpenVinoSession:
         try:
             model.reshape(shapes)
         except RuntimeError as error:
-            raise UnsupportedError("the model refuses the cell's shapes: {}".format(error)) from None
+            raise UnsupportedError(
+                "the model refuses the cell's shapes: {}".format(error)
+            ) from None
         self.compiled = ov.Core().compile_model(model, DEVICE, options(cell))
         self.positions = {spec["name"]: at for spec, at in zip(cell["inputs"], order)}
         self.input_dtypes = {

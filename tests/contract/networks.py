@@ -17,9 +17,10 @@ import tflite
 from onnx import TensorProto, helper
 
 from tests.unit import model_files
-from tests.unit.model_files import Operator, Tensor, Writer, onnx_model, save_tflite
+from tests.unit.model_files import Operator, Shape, Tensor, Writer, onnx_model, save_tflite
 
 Array = npt.NDArray[Any]
+Ports = dict[str, tuple[int, Shape]]
 SIDE, KERNEL, CHANNELS, CLASSES = 8, 3, 4, 10
 INNER = SIDE - KERNEL + 1
 FEATURES = INNER * INNER * CHANNELS
@@ -85,8 +86,9 @@ class Network:
             "dense": channels_first(self.dense),
             "bias": self.bias,
         }
-        inputs = {"x": (TensorProto.FLOAT, (batch, SIDE, SIDE, 1))}
-        return onnx_model(nodes, weights, inputs, {"y": (TensorProto.FLOAT, (batch, CLASSES))})
+        inputs: Ports = {"x": (TensorProto.FLOAT, (batch, SIDE, SIDE, 1))}
+        outputs: Ports = {"y": (TensorProto.FLOAT, (batch, CLASSES))}
+        return onnx_model(nodes, weights, inputs, outputs)
 
 
 @dataclass
@@ -191,8 +193,8 @@ class Quantised:
             helper.make_node("Gemm", ["dense_in", "dense_real", "bias_real"], ["gemm"], transB=1),
             *stepped("gemm", "y", "y"),
         ]
-        inputs = {"x": (TensorProto.INT8, ("n", SIDE, SIDE, 1))}
-        outputs = {"y": (TensorProto.FLOAT, ("n", CLASSES))}
+        inputs: Ports = {"x": (TensorProto.INT8, ("n", SIDE, SIDE, 1))}
+        outputs: Ports = {"y": (TensorProto.FLOAT, ("n", CLASSES))}
         onnx.save(onnx_model(nodes, constants, inputs, outputs), path)
 
 
@@ -322,8 +324,8 @@ def _save_fixed_inside(
     path: Path, nodes: Sequence[onnx.NodeProto], shape: Array, weights: Array
 ) -> Path:
     constants = {"shape": shape.astype("int64"), "w": weights}
-    inputs = {"x": (TensorProto.FLOAT, ("n", 2, 2))}
-    outputs = {"y": (TensorProto.FLOAT, (None, None))}
+    inputs: Ports = {"x": (TensorProto.FLOAT, ("n", 2, 2))}
+    outputs: Ports = {"y": (TensorProto.FLOAT, (None, None))}
     onnx.save(onnx_model(nodes, constants, inputs, outputs), path)
     return path
 
@@ -343,7 +345,7 @@ def save_foreign(path: Path) -> Path:
 def save_strings(path: Path) -> Path:
     """Write a network that takes and gives strings."""
     if path.suffix == ".onnx":
-        port = (TensorProto.STRING, ("n", 4))
+        port: tuple[int, Shape] = (TensorProto.STRING, ("n", 4))
         node = helper.make_node("Identity", ["x"], ["y"])
         onnx.save(onnx_model([node], {}, {"x": port}, {"y": port}), path)
         return path
@@ -362,7 +364,7 @@ def save_mixed(path: Path) -> Path:
             helper.make_node("Cast", ["ids"], ["reals"], to=TensorProto.FLOAT),
             helper.make_node("Where", ["on", "x", "reals"], ["y"]),
         ]
-        inputs = {
+        inputs: Ports = {
             "on": (TensorProto.BOOL, ("n", 4)),
             "x": (TensorProto.FLOAT, ("n", 4)),
             "ids": (TensorProto.INT64, ("n", 4)),

@@ -17,8 +17,9 @@ from agents.process import WorkerError
 from harness.artifact import Unresolvable, inspect
 from harness.errors import InputError
 from tests.contract import networks
-from tests.contract.networks import Network, Quantised, onnx_model
+from tests.contract.networks import Network, Ports, Quantised
 from tests.contract.workshop import Workshop, spec
+from tests.unit.model_files import Operator, Shape, Tensor, onnx_model
 
 RUNTIMES = backends.names()
 FORMATS = {name: backends.find(name).FORMATS for name in RUNTIMES}
@@ -264,7 +265,7 @@ def later_file(folder: Path) -> tuple[Path, str]:
 
 def rare_type(folder: Path) -> tuple[Path, str]:
     """An operator in a type that ONNX allows and a runtime may not have."""
-    port = (TensorProto.DOUBLE, ("n", 4))
+    port: tuple[int, Shape] = (TensorProto.DOUBLE, ("n", 4))
     node = helper.make_node("Erf", ["x"], ["y"])
     return saved(onnx_model([node], {}, {"x": port}, {"y": port}), folder / "erf.onnx"), "Erf"
 
@@ -272,14 +273,14 @@ def rare_type(folder: Path) -> tuple[Path, str]:
 def later_builtin(folder: Path) -> tuple[Path, str]:
     """A TFLite operator of a later year."""
     tensors = [
-        networks.Tensor("x", [1, 4], signature=[-1, 4]),
-        networks.Tensor("y", [1, 4]),
+        Tensor("x", [1, 4], signature=[-1, 4]),
+        Tensor("y", [1, 4]),
     ]
     path = folder / "builtin.tflite"
-    return networks.save_network(path, tensors, [networks.Operator(400, [0], [1])]), "400"
+    return networks.save_network(path, tensors, [Operator(400, [0], [1])]), "400"
 
 
-FLOATS = {"x": (TensorProto.FLOAT, ("n", 4))}
+FLOATS: Ports = {"x": (TensorProto.FLOAT, ("n", 4))}
 LATER = {
     "onnx": [unknown_operator, later_opset, later_file, rare_type],
     "tflite": [later_builtin],

@@ -295,8 +295,7 @@ def test_no_process_of_a_job_is_left(
         orphans = children(child.pid)
         child.kill()
         child.wait()
-        for pid in orphans:
-            wait_until(lambda pid=pid: not is_running(pid))
+        wait_until(lambda: not any(is_running(pid) for pid in orphans))
     assert orphans
 
 

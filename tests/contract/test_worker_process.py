@@ -325,8 +325,8 @@ def test_stopped_workers_die_with_their_supervisor(
     supervisor.stdin.flush()
     pids = [int(word) for word in supervisor.stdout.readline().split()]
     assert len(pids) == 2
-    assert all(eventually(lambda pid=pid: state(pid) == "T") for pid in pids)
+    assert eventually(lambda: {state(pid) for pid in pids} == {"T"})
     supervisor.kill()
     supervisor.communicate()
     # Whoever adopts them may not reap them at once.
-    assert all(eventually(lambda pid=pid: state(pid) in ("gone", "Z")) for pid in pids)
+    assert eventually(lambda: {state(pid) for pid in pids} <= {"gone", "Z"})

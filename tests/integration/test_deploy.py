@@ -24,7 +24,8 @@ from harness.deploy import Blob, Site
 from harness.devices import Device, DeviceProfile
 from harness.errors import DeviceError
 from harness.provision import Archive
-from tests.boards import Board
+from tests.boards import Board, board_kind
+from tests.boards.namespace import NamespaceBoard
 
 ROOT = Path(__file__).parents[2]
 PROFILE = DeviceProfile.model_validate({"kind": "any", "title": "Any"})
@@ -260,6 +261,8 @@ def test_a_full_disk_is_known_before_anything_is_sent(
     new_board: Callable[..., Board], tmp_path: Path
 ) -> None:
     board = new_board(disk_mb=128)
+    if not isinstance(board, NamespaceBoard):
+        pytest.skip(f"no disk of its own: {board_kind().why}")
     with closing(board.connect()) as connection:
         site = deploy.open_site(Device(name="small", host=board.host), connection)
         with pytest.raises(DeviceError, match="not enough disk") as refused:
