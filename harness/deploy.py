@@ -17,7 +17,7 @@ from typing import Any
 from agents import wire
 from harness.connections import Completed, Connection
 from harness.devices import Device
-from harness.errors import DeviceError
+from harness.errors import DeviceError, InputError
 from harness.provision import Archive
 
 OLDEST_PYTHON = (3, 8)
@@ -109,19 +109,13 @@ def bare_site(device: Device, connection: Connection) -> Site:
 def push(site: Site, blobs: Iterable[Blob]) -> None:
     """Bring the blobs that the device does not hold intact; counts the bytes in `site.pushed`."""
     wanted = {blob.sha256: blob for blob in blobs}
-    missing = [wanted[key] for key in wanted if key not in _held(site, list(wanted))]
+    held = _held(site, list(wanted))
+    missing = [blob for key, blob in wanted.items() if key not in held]
     _check_room(site, sum(blob.path.stat().st_size for blob in missing))
     for blob in missing:
-        site.connection.put(blob.path, site.blob(blob.sha256))
+        _check_unchanged(blob)
+        site.connection.put(blob.path, site.blob(blob.sha256))  # checks what arrived
         site.pushed[blob.kind] += blob.path.stat().st_size
-    # What lies there after a push is what was hashed here: the disk and the link are not trusted.
-    broken = {blob.sha256 for blob in missing} - _held(site, [blob.sha256 for blob in missing])
-    if broken:
-        raise DeviceError(
-            f"{len(broken)} pushed files do not have their sha256",
-            where=site.device.name,
-            next_step="check the board's storage, then run again",
-        )
 
 
 def install(site: Site, runtime: Archive) -> str:
@@ -201,6 +195,17 @@ def _absolute(device: Device, connection: Connection) -> str:
     if done.status != 0 or not done.stdout.startswith("/"):
         raise failed(device, ["echo", "$HOME"], done)
     return done.stdout.rstrip("/") + device.root[1:]
+
+
+def _check_unchanged(blob: Blob) -> None:
+    """A file that changed since it was looked into must not lie there under its old name."""
+    with blob.path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != blob.sha256:
+            raise InputError(
+                "has changed since the run began",
+                where=str(blob.path),
+                next_step="run again when nothing writes to it",
+            )
 
 
 def _held(site: Site, keys: list[str]) -> set[str]:

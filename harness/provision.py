@@ -156,7 +156,7 @@ def _install(requires: tuple[str, ...], goal: Target, tree: Path) -> None:
 def _explained(said: str, requires: tuple[str, ...], goal: Target) -> ProvisionError:
     """Tell a runtime that does not exist for the device from one that could not be fetched."""
     wanted = ", ".join(requires)
-    if "No solution found" in said:
+    if "No solution found" in said and "network was disabled" not in said:
         return ProvisionError(
             f"no wheels of {wanted} for Python {goal.python} on {goal.platform}: {said}",
             next_step="see `images:` in the device profile for what this kind of board can run",

@@ -238,9 +238,6 @@ def test_an_index_that_is_out_of_reach_is_a_failure(monkeypatch: pytest.MonkeyPa
     assert "network" in (failure.value.next_step or "")
 
 
-@pytest.mark.xfail(
-    reason="uv says `No solution found` of a package it may not ask for", strict=True
-)
 def test_without_a_network_a_new_runtime_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("UV_FIND_LINKS")
     monkeypatch.delenv("UV_DEFAULT_INDEX")
