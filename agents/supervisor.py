@@ -102,8 +102,9 @@ class Supervisor:
                     yield group, ordinal
 
     def alive(self, group: wire.Group) -> bool:
-        """Whether a group has a cell left to measure."""
-        return any(cell not in self.skip for cell in group["cells"])
+        """Whether a group has a cell left to measure, and the host has not seen enough of it."""
+        enough = os.path.join(self.bench.folder, wire.enough_file(group["id"]))
+        return not os.path.exists(enough) and any(cell not in self.skip for cell in group["cells"])
 
     def announce(self, what: str) -> None:
         """Tell the host what begins; of no worth after a crash, so not synced."""

@@ -13,6 +13,11 @@ JOB_SCHEMA = "edgeproof.job/1"
 Status = Literal["ok", "failed", "unsupported", "invalid"]
 
 
+def enough_file(group: str) -> str:
+    """Name of the file in a job's folder with which the host ends a group: it has decided."""
+    return "enough-" + group.replace("/", "_")
+
+
 class TensorSpec(TypedDict):
     """One model input as the file declares it, with the shape this cell feeds."""
 

@@ -22,6 +22,7 @@ from harness.progress import Display
 from harness.session import Event, Session
 from harness.store import Store, now
 from harness.study import Study
+from reports import verdicts
 from reports.run import CellRecord, DeviceRecord, GroupRecord, Run
 
 MOST_DEVICES_AT_ONCE = 64
@@ -261,7 +262,7 @@ class Board:
 
     def _job(self, runtimes: Mapping[str, wire.Runtime]) -> wire.Job:
         evaluations, launches = self.store.done(self.run, self.device.name)
-        return plan.job(
+        job = plan.job(
             self.plan,
             self.run,
             seed=seed(self.run),
@@ -271,15 +272,31 @@ class Board:
             done_evaluations=evaluations,
             done_launches=launches,
         )
+        stored = {group for group, _ in launches}
+        for group in job["groups"]:
+            if group["id"] in stored and self._is_decided(group["id"]):
+                group["launches"] = 0
+        return job
 
     def event(self, event: Event) -> None:
         """Store what was measured, at once; show the rest."""
         if event["kind"] == "launch":
             self.store.add_launch(self.run, self.device.name, cast(wire.LaunchEvent, event))
+            self._look(event["group"], event["ordinal"] + 1)
         elif event["kind"] == "evaluation":
             self.store.add_evaluation(self.run, self.device.name, cast(wire.EvaluationEvent, event))
         elif event["kind"] == "doing":
             self.show.update(self.device.name, event["what"], cast(wire.DoingEvent, event))
+
+    def _look(self, group: str, launches: int) -> None:
+        """At a look before the last, end a group all of whose latency gates are decided."""
+        looks = verdicts.LOOKS[self.inputs.study.measure.effort]
+        if launches in looks[:-1] and self.site and self._is_decided(group):
+            session.enough(self.site, self.run, group)
+            self.say(f"{group}: decided after {launches} launches")
+
+    def _is_decided(self, group: str) -> bool:
+        return verdicts.is_decided(self.store.load(self.run), self.device.name, group)
 
     def say(self, what: str) -> None:
         """Show news about this device."""

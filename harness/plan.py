@@ -11,6 +11,7 @@ from agents import backends, wire
 from harness.artifact import Artifact, Unresolvable, resolve_inputs
 from harness.devices import Device
 from harness.study import Study
+from reports.sequential import QUICK, STANDARD, THOROUGH
 
 Artifacts = Mapping[tuple[str, str], Artifact]  # by (variant, format)
 
@@ -39,15 +40,16 @@ def _timing(blocks: int) -> wire.Timing:
     }
 
 
-# The costs are for a network of up to 1.5 ms, whose blocks last 15 ms, with about 1 s to start and
-# 0.1 s to warm up; slower ones take 10 inferences a block and 50 to warm up.
+# The last look is the most that is ever measured; latency gates that are decided at an earlier one
+# end their group there. The costs are for a network of up to 1.5 ms, whose blocks last 15 ms, with
+# about 1 s to start and 0.1 s to warm up; slower ones take 10 inferences a block and 50 to warm up.
 EFFORTS: Mapping[str, Effort] = {
-    # The fewest launches that give p95 an interval at all: a first look, or a large effect.
-    "quick": Effort(6, _timing(10), "about 8 s a cell: 6 x (1.1 s + 10 x 15 ms)"),
-    # Enough launches for the signed-rank interval of p95 at the usual error.
-    "standard": Effort(14, _timing(20), "about 20 s a cell: 14 x (1.1 s + 20 x 15 ms)"),
+    # The fewest launches that can decide a gate on p95: a first look, or a large effect.
+    "quick": Effort(QUICK[-1], _timing(10), "about 9 s a cell: 7 x (1.1 s + 10 x 15 ms)"),
+    # Tells 3% from nothing at p50.
+    "standard": Effort(STANDARD[-1], _timing(20), "14 to 28 s a cell: 10 to 20 x (1.1 s + 0.3 s)"),
     # Resolves small effects on a noisy board.
-    "thorough": Effort(40, _timing(20), "about 1 min a cell: 40 x (1.1 s + 20 x 15 ms)"),
+    "thorough": Effort(THOROUGH[-1], _timing(20), "14 to 84 s a cell: 10 to 60 x (1.1 s + 0.3 s)"),
 }
 
 
@@ -150,7 +152,7 @@ def job(
     lose all theirs: that runtime could not be brought onto the device.
     """
     cells = {key: cell for key, cell in plan.measurable.items() if cell["runtime"] in runtimes}
-    groups = [group for group in plan.groups if any(key in cells for key in group["cells"])]
+    groups = [group.copy() for group in plan.groups if any(key in cells for key in group["cells"])]
     return {
         "schema": wire.JOB_SCHEMA,
         "run": run,

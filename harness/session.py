@@ -129,6 +129,11 @@ def stop(site: Site, run: str) -> None:
     site.run(["touch", f"{site.job(run)}/stop"])
 
 
+def enough(site: Site, run: str, group: str) -> None:
+    """Tell the supervisor that a group needs no more launches."""
+    site.run(["touch", f"{site.job(run)}/{wire.enough_file(group)}"])
+
+
 def forget(site: Site, run: str) -> None:
     """Remove a job whose every result is stored."""
     site.run(["rm", "-rf", site.job(run)], timeout=120.0)

@@ -75,6 +75,22 @@ def _good_launches(found: Index, record: GroupRecord, cell: CellRecord) -> dict[
     }
 
 
+def launch_ratios(found: Index, device: str, candidate: str, quantile: str) -> list[float]:
+    """Log ratios of a candidate to its baseline, one for each launch of their variant group."""
+    for record in found.run.groups:
+        group = record.group
+        inside = record.device == device and candidate in group["cells"]
+        if inside and group["kind"] == "variant" and group["baseline"]:
+            sides = [found.cells[device, cell] for cell in (group["baseline"], candidate)]
+            return _log_ratios(_matched(found, record, *sides), quantile)
+    return []
+
+
+def _log_ratios(pairs: Sequence[tuple[Taken, Taken]], quantile: str) -> list[float]:
+    logs = [log_ratio(ours.samples, theirs.samples, quantile) for theirs, ours in pairs]
+    return [value for value in logs if value is not None]
+
+
 def _compare(
     group: wire.Group,
     baseline: CellRecord,
@@ -83,8 +99,7 @@ def _compare(
     metric: str,
 ) -> dict[str, Any]:
     name, estimator = RATIOS[metric]
-    logs = [log_ratio(ours.samples, theirs.samples, name) for theirs, ours in pairs]
-    usable = [value for value in logs if value is not None]
+    usable = _log_ratios(pairs, name)
     estimate = estimator(usable)
     if estimate.value is None:
         estimate = Estimate.missing(_why_no_ratio(baseline, candidate, pairs, name))

@@ -11,10 +11,11 @@ import numpy as np
 from reports.comparison import comparisons
 from reports.estimate import CONFIDENCE
 from reports.findings import findings
-from reports.gates import overall, verdicts
+from reports.gates import overall
 from reports.index import Index, index
 from reports.results import result_row
 from reports.run import ArtifactRecord, CellRecord, DeviceRecord, Run
+from reports.verdicts import verdicts
 
 SCHEMA = "edgeproof.report/1"
 
@@ -25,8 +26,7 @@ def build(run: Run) -> dict[str, Any]:
     baseline = str(run.study.get("baseline", ""))
     rows = [result_row(found, record, _baseline_of(found, record)) for record in run.cells]
     compared = comparisons(found)
-    gates: Sequence[Mapping[str, Any]] = run.study.get("gates") or []
-    judged = verdicts(gates, baseline, rows, compared, [device.name for device in run.devices])
+    judged = verdicts(found, rows, compared, baseline)
     document = {
         "schema": SCHEMA,
         "run": run.id,

@@ -1,8 +1,8 @@
-"""Gates: the metrics a limit may name, and the verdicts pass, fail and inconclusive."""
+"""Gates: the metrics a limit may name, and what one value says about one limit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ Row = Mapping[str, Any]
 Ratios = Mapping[tuple[str, str, str], Row]  # device, candidate cell, metric -> comparison
 BOUNDS: tuple[Bound, ...] = ("max", "min")
 BYTES_PER_MIB = 2**20
+QUANTILES = ("p50", "p95", "p99")
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Metric:
     read: Callable[[Row, Ratios], Estimate]
     noisy: bool = True
     against_baseline: bool = False
+    # Of a quantile of the latency: its name. Such a gate is decided launch by launch, at looks.
+    quantile: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,13 @@ def _from_ratio(metric: str) -> Any:
 
 
 def _latency(name: str, meaning: str) -> Metric:
-    return Metric("ms", meaning, _from_row(f"latency_ms.{name}", f"latency_ms.ci.{name}"))
+    read = _from_row(f"latency_ms.{name}", f"latency_ms.ci.{name}")
+    return Metric("ms", meaning, read, quantile=name if name in QUANTILES else None)
 
 
-def _ratio(metric: str, meaning: str) -> Metric:
-    return Metric("x", meaning, _from_ratio(metric), against_baseline=True)
+def _ratio(quantile: str, meaning: str) -> Metric:
+    read = _from_ratio(f"latency_{quantile}_ratio")
+    return Metric("x", meaning, read, against_baseline=True, quantile=quantile)
 
 
 def _per_launch(name: str, unit: str, meaning: str) -> Metric:
@@ -93,8 +98,8 @@ METRICS: Mapping[str, Metric] = {
     "latency_p95_ms": _latency("p95", "time that 95% of inferences do not exceed"),
     "latency_p99_ms": _latency("p99", "time that 99% of inferences do not exceed"),
     "latency_mean_ms": _latency("mean", "mean time of one inference"),
-    "latency_p50_ratio": _ratio("latency_p50_ratio", "p50 over the baseline's; below 1 is faster"),
-    "latency_p95_ratio": _ratio("latency_p95_ratio", "p95 over the baseline's; below 1 is faster"),
+    "latency_p50_ratio": _ratio("p50", "p50 over the baseline's; below 1 is faster"),
+    "latency_p95_ratio": _ratio("p95", "p95 over the baseline's; below 1 is faster"),
     "throughput_ips": _per_launch("throughput_ips", "1/s", "inputs a second: batch over mean time"),
     "peak_rss_mib": _per_launch("peak_rss_mib", "MiB", "peak resident memory, median of launches"),
     "load_ms": _per_launch("load_ms", "ms", "time to load the model, median of launches"),
@@ -148,71 +153,12 @@ def judge(estimate: Estimate, limit: Limit, noisy: bool = True) -> tuple[Outcome
     return "inconclusive", "the limit lies inside the interval"
 
 
-def verdicts(
-    gates: Iterable[Mapping[str, Any]],
-    baseline: str,
-    rows: Sequence[Row],
-    compared: Sequence[Row],
-    devices: Sequence[str],
-) -> list[dict[str, Any]]:
-    """Every gate asked of every cell of every device; a gate that found no cell is inconclusive."""
-    ratios: Ratios = {
-        (row["device"], row["candidate_cell"], row["metric"]): row
-        for row in compared
-        if row["kind"] == "variant"
-    }
-    found = []
-    for limit in limits(gates):
-        for device in devices:
-            mine = [row for row in rows if row["device"] == device]
-            found += list(_judge_device(limit, device, baseline, mine, ratios))
-    return found
-
-
 def overall(found: Iterable[Mapping[str, Any]]) -> Outcome:
     """One answer for all verdicts: one fail fails, and pass means that nothing was left open."""
     outcomes = {verdict["verdict"] for verdict in found}
     if "fail" in outcomes:
         return "fail"
     return "inconclusive" if "inconclusive" in outcomes else "pass"
-
-
-def _judge_device(
-    limit: Limit, device: str, baseline: str, rows: Sequence[Row], ratios: Ratios
-) -> Iterator[dict[str, Any]]:
-    """Judge the cells there can be: a variant without a file for a runtime is no cell of it."""
-    metric = METRICS[limit.metric]
-    possible = [row for row in rows if row["artifact"]]
-    asked = [r for r in possible if not (metric.against_baseline and r["variant"] == baseline)]
-    for row in asked:
-        estimate = metric.read(row, ratios)
-        outcome, reason = judge(estimate, limit, metric.noisy)
-        if row["status"] != "ok":
-            outcome, reason = "inconclusive", f"{row['status']}: {row['reason']}"
-        yield _verdict(limit, device, row, estimate, outcome, reason)
-    if not asked:
-        reason = "no cell on this device that the gate could judge"
-        missing = Estimate.missing(reason)
-        yield _verdict(limit, device, {}, missing, "inconclusive", reason)
-
-
-def _verdict(
-    limit: Limit, device: str, row: Row, estimate: Estimate, outcome: Outcome, reason: str
-) -> dict[str, Any]:
-    keys = ("variant", "runtime", "precision_requested", "batch", "threads", "scenario", "cell")
-    return {
-        "gate": str(limit),
-        "metric": limit.metric,
-        "bound": limit.bound,
-        "unit": METRICS[limit.metric].unit,
-        "device": device,
-        **{key: row.get(key) for key in keys},
-        "value": estimate.value,
-        "ci": list(estimate.interval) if estimate.interval else None,
-        "limit": limit.value,
-        "verdict": outcome,
-        "reason": reason,
-    }
 
 
 def _within(value: float, limit: Limit) -> bool:

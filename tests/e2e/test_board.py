@@ -79,8 +79,8 @@ def test_killing_the_host_loses_nothing_and_resume_repeats_nothing(
     assert done.returncode == 0, done.stderr
     after = launches(lab)
     assert {key: after[key] for key in before} == before
-    assert {row["launches"] for row in json.loads(done.stdout)["results"]} == {14}
-    assert len(after) == 2 * 14
+    assert {row["launches"] for row in json.loads(done.stdout)["results"]} == {20}
+    assert len(after) == 2 * 20
     assert board.shell("ls /home/bench/.edgeproof/jobs").stdout == ""
 
 
@@ -96,7 +96,7 @@ def test_a_power_cut_costs_the_launch_in_progress_and_no_more(
     assert host.wait(timeout=180) == 0, host.stderr and host.stderr.read()
     after = launches(lab)
     assert {key: after[key] for key in before} == before
-    assert len(after) == 2 * 14
+    assert len(after) == 2 * 20
     assert host.stderr is not None
     said = host.stderr.read()
     assert "connection lost" in said and "starting it again" in said
@@ -174,4 +174,4 @@ def test_one_run_waits_for_another_on_the_same_device(lab: Lab) -> None:
     assert len(stored) > 0
     with sqlite3.connect(lab.folder / "data" / "edgeproof" / "edgeproof.db") as store:
         counts = store.execute("select run, count(*) from launches group by run").fetchall()
-    assert sorted(count for _, count in counts) == [12, 12]
+    assert sorted(count for _, count in counts) == [14, 14]

@@ -20,7 +20,7 @@ def test_a_study_is_measured_and_reported(lab: Lab) -> None:
     assert len(report["results"]) == 4
     for row in report["results"]:
         assert row["status"] == "ok", row
-        assert row["launches"] == 6
+        assert row["launches"] == 7
         latency = row["latency_ms"]
         assert 0 < latency["min"] <= latency["p50"] <= latency["p95"]
         assert row["throughput_ips"] == pytest.approx(row["batch"] / latency["mean"] * 1e3)
@@ -43,8 +43,8 @@ def test_every_launch_is_a_fresh_process_and_its_samples_are_stored(measured: La
     report = measured.report()
     store = sqlite3.connect(measured.folder / "data" / "edgeproof" / "edgeproof.db")
     rows = store.execute("select cell, ordinal, record from launches").fetchall()
-    assert sorted({ordinal for _, ordinal, _ in rows}) == [0, 1, 2, 3, 4, 5]
-    assert len(rows) == 12
+    assert sorted({ordinal for _, ordinal, _ in rows}) == [0, 1, 2, 3, 4, 5, 6]
+    assert len(rows) == 14
     records = [json.loads(record) for _, _, record in rows]
     assert all(record["load_ns"] > 0 and record["import_ns"] > 0 for record in records)
     kept = sum(sum(size - 1 for size in record["block_lengths"]) for record in records)
@@ -221,3 +221,14 @@ def test_the_store_must_be_one(lab: Lab, tmp_path: Path) -> None:
     done = lab.command("report", "--store", f"sqlite:///{tmp_path}/no.db")
     assert done.returncode == 2
     assert "store" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_group_ends_when_its_gates_are_decided(lab: Lab) -> None:
+    # An identical file can be told from one five times slower at the first look.
+    variants = {"dense": {"model": "dense.onnx"}, "again": {"model": "dense.onnx"}}
+    gates = [{"metric": "latency_p50_ratio", "max": 5}]
+    measure = {"effort": "standard", "budget": "2m"}
+    report = lab.run(variants=variants, gates=gates, measure=measure, dataset=None)
+    # The next launch may have begun before the host said enough; 20 would be all of them.
+    assert all(10 <= row["launches"] < 15 for row in report["results"])
+    assert [verdict["verdict"] for verdict in report["verdicts"]] == ["pass"]

@@ -104,7 +104,12 @@ class RunBuilder:
     drift: float = 0.05  # launch-to-launch standard deviation shared by the cells of a group
     labels: list[int] | None = field(default_factory=lambda: [i % 12 for i in range(200)])
     study: dict[str, Any] = field(
-        default_factory=lambda: {"name": "kws", "baseline": "dense", "gates": []}
+        default_factory=lambda: {
+            "name": "kws",
+            "baseline": "dense",
+            "gates": [],
+            "measure": {"effort": "quick"},
+        }
     )
     devices: list[DeviceRecord] = field(default_factory=list)
     artifacts: dict[str, ArtifactRecord] = field(default_factory=dict)

@@ -134,7 +134,7 @@ def test_one_launch_is_inconclusive() -> None:
 def test_verdicts_flip_with_the_model() -> None:
     words = {}
     for name, ms in {"quick": 2.0, "slow": 4.0, "close": 3.0}.items():
-        made = RunBuilder(launches=6)
+        made = RunBuilder(launches=7)
         made.study["gates"] = [{"metric": "latency_p50_ms", "max": 3.0}]
         made.add_cell(cell("dense"))
         made.add_group("g", {cell("dense")["id"]: ms})
@@ -144,10 +144,10 @@ def test_verdicts_flip_with_the_model() -> None:
 
 
 def test_a_failed_launch_among_good_ones_does_not_hide_the_rest() -> None:
-    made = RunBuilder(launches=6)
+    made = RunBuilder(launches=7)
     made.study["gates"] = [{"metric": "latency_p50_ms", "max": 3.0}]
     made.add_cell(cell("dense"))
     made.add_group("g", {cell("dense")["id"]: 1.0})
-    made.add_launch("g", 6, cell_launch(cell("dense")["id"], [], status="failed", reason="oom"))
+    made.add_launch("g", 7, cell_launch(cell("dense")["id"], [], status="failed", reason="oom"))
     [only] = judged(made.build())
     assert only["verdict"] == "pass"

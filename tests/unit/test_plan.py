@@ -71,7 +71,7 @@ def test_cells_groups_and_evaluations() -> None:
         "kind": "variant",
         "baseline": f"dense/openvino/fp32/b8/{tail}",
         "cells": [f"dense/openvino/fp32/b8/{tail}", f"small/openvino/fp32/b8/{tail}"],
-        "launches": 14,
+        "launches": 20,
     }
     assert found.evaluations == (
         {"id": "dense/openvino/fp32", "cell": f"dense/openvino/fp32/b1/{tail}"},
@@ -134,7 +134,7 @@ def test_the_evaluation_uses_the_lightest_cell_that_can_run() -> None:
 
 
 @pytest.mark.parametrize(
-    ("effort", "launches", "blocks"), [("quick", 6, 10), ("standard", 14, 20), ("thorough", 40, 20)]
+    ("effort", "launches", "blocks"), [("quick", 7, 10), ("standard", 20, 20), ("thorough", 60, 20)]
 )
 def test_efforts(effort: str, launches: int, blocks: int) -> None:
     found = planned(study(measure={"effort": effort, "budget": "90s"}))
