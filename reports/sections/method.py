@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reports.comparison import FASTER_BELOW, SAME_WITHIN, SLOWER_ABOVE
 from reports.layout import Document, Section
+from reports.sequential import ALPHA, RATIO_TOLERANCE
 from reports.stats import SMALLEST_SAMPLE, fewest_for_signed_rank
 
 ORDER = 100
@@ -25,6 +26,11 @@ def section(document: Document) -> Section:
         f"within {1 - SAME_WITHIN:g} to {1 + SAME_WITHIN:g}; otherwise undecided.",
         "Intervals are not widened for the number of comparisons on the page.",
         "Accuracy has Wilson's interval, a drop Tango's for paired samples.",
-        "A gate passes or fails only when the whole interval is on one side of its limit.",
+        f"A gate on a latency quantile is looked at after fixed numbers of launches. Fail: proven "
+        f"beyond the limit. Pass: proven not beyond it by more than the tolerance "
+        f"({RATIO_TOLERANCE:.0%} for ratios). Wrong fails of all such gates together and wrong "
+        f"passes of each have an error of at most {ALPHA:.0%}, all looks taken together, if the "
+        "launches do not depend on each other. A group whose gates are decided ends early.",
+        "Other gates pass or fail only when the whole interval is on one side of the limit.",
     ]
     return Section("How it was measured", points=[("", point) for point in points], detail=True)
