@@ -46,13 +46,13 @@ def channels_removed(dense: Network, narrow: Network) -> int:
 
 
 def _channels(blocks: Blocks) -> int:
-    return sum(sum(outputs) for _, outputs in blocks)
+    return sum(sum(outputs) for _, _, outputs in blocks)
 
 
 def _narrow(blocks: Blocks, share: float) -> Blocks:
     return tuple(
-        (stride, tuple(round(width * (1 - share)) for width in outputs))
-        for stride, outputs in blocks
+        (stride, kernel, tuple(round(width * (1 - share)) for width in outputs))
+        for stride, kernel, outputs in blocks
     )
 
 
