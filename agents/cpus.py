@@ -39,15 +39,22 @@ def siblings(cpu: int, root: str = SYSTEM) -> List[int]:
 
 
 def choose(threads: int, allowed: Iterable[int], root: str = SYSTEM) -> List[int]:
-    """Pick CPUs for so many threads: whole cores first, from the last down.
+    """Pick CPUs for so many threads: fast cores before slow ones, whole cores before siblings.
 
-    The first CPUs take most interrupts. Returns fewer than asked when there are not enough.
+    Within a kind they are taken from the last down: the first CPUs take most interrupts. Returns
+    fewer than asked when there are not enough.
     """
-    candidates = performance_cores(allowed, root)
+    everything = sorted(allowed)
+    fast = performance_cores(everything, root)
+    slow = [cpu for cpu in everything if cpu not in fast]
+    return sorted((spread(fast, root) + spread(slow, root))[:threads])
+
+
+def spread(cpus: Iterable[int], root: str) -> List[int]:
+    """Order CPUs so that every core gives its first before any gives its second."""
     cores: Dict[int, List[int]] = {}
-    for cpu in candidates:
+    for cpu in cpus:
         cores.setdefault(min(siblings(cpu, root)), []).append(cpu)
     ordered = [cores[core] for core in sorted(cores, reverse=True)]
     depth = max((len(core) for core in ordered), default=0)
-    spread = [core[level] for level in range(depth) for core in ordered if level < len(core)]
-    return sorted(spread[:threads])
+    return [core[level] for level in range(depth) for core in ordered if level < len(core)]

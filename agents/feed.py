@@ -105,8 +105,15 @@ def converted(array: Any, spec: wire.TensorSpec, dtype: str) -> Any:
 
     if array.dtype == np.dtype(dtype):
         return array
-    if np.dtype(dtype).kind == "f" or array.dtype.kind != "f":
-        return array.astype(dtype)
+    if np.dtype(dtype).kind == "f":
+        codes = spec["scale"] is not None and array.dtype.kind != "f"
+        real = (array - float(spec["zero_point"] or 0)) * spec["scale"] if codes else array
+        return real.astype(dtype)
+    if array.dtype.kind != "f":
+        cast = array.astype(dtype)
+        if not np.array_equal(cast, array):
+            raise UnsupportedError("values of input {} do not fit {}".format(spec["name"], dtype))
+        return cast
     if spec["scale"] is None:
         raise UnsupportedError(
             "input {} takes {} and names no scale, but the data are {}".format(

@@ -15,11 +15,6 @@ def status_kib(field: str, pid: str = "self") -> int:
     raise KeyError(field)
 
 
-def meminfo_kib(field: str) -> int:
-    """Read one field of /proc/meminfo, KiB; raises KeyError when it is not there."""
-    return meminfo()[field]
-
-
 def meminfo() -> Dict[str, int]:
     """Read /proc/meminfo, KiB."""
     with open("/proc/meminfo", encoding="ascii") as file:

@@ -25,13 +25,12 @@ class Supervisor:
         self.job = bench.job
         self.journal = Journal(bench.folder)
         self.spent_s = 0.0
-        self.skip: Dict[str, str] = {}
+        self.skip: Dict[str, str] = dict(self.job["skip"])
         self.failures: Dict[str, int] = {}
         self.done_evaluations: Set[str] = set(self.job["done_evaluations"])
         self.done_launches: Set[Tuple[str, int]] = {
             (group, ordinal) for group, ordinal in self.job["done_launches"]
         }
-        self.finished = False
         for event in self.journal.events:
             self.learn(event)
 
@@ -47,8 +46,6 @@ class Supervisor:
             self.done_launches.add((event["group"], event["ordinal"]))
             for record in event["cells"]:
                 self.count_failures(record)
-        elif event["kind"] == "finished":
-            self.finished = event["reason"] == "done"
 
     def skip_evaluated(self, event: Dict[str, Any]) -> None:
         """Leave out the cells of an evaluation in which the model did not run."""
@@ -65,8 +62,6 @@ class Supervisor:
 
     def run(self) -> None:
         """Do what is left of the job, until it is done, stopped, or out of budget."""
-        if self.finished:
-            return
         reason = "done"
         for what, action in self.steps():
             if os.path.exists(os.path.join(self.bench.folder, STOP)):
@@ -77,7 +72,8 @@ class Supervisor:
                 break
             self.announce(what)
             self.record(action())
-        self.record({"kind": "finished", "reason": reason, "elapsed_s": self.spent_s})
+        finished = {"kind": "finished", "reason": reason, "attempt": self.job["attempt"]}
+        self.record(dict(finished, elapsed_s=self.spent_s))
 
     def steps(self) -> "Iterator[Tuple[str, Any]]":
         """What is to be done, in order: evaluations, then launch by launch through all groups.
@@ -133,10 +129,22 @@ class Supervisor:
         self.learn(event)
 
 
-def device_lock(root: str) -> IO[str]:
+def device_lock(root: str, folder: str) -> IO[str]:
     """Wait until no other job runs on this device; the lock goes with the process."""
     file = open(os.path.join(root, "lock"), "a+", encoding="utf-8")  # noqa: SIM115 (returned)
-    fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        what = "waiting for another run on this device"
+        waiting: wire.DoingEvent = {
+            "kind": "doing",
+            "what": what,
+            "done": 0,
+            "total": 0,
+            "elapsed_s": 0.0,
+        }
+        Journal(folder).append(waiting)
+        fcntl.flock(file, fcntl.LOCK_EX)
     return file
 
 
@@ -169,5 +177,5 @@ def main(arguments: List[str]) -> None:
     identify(folder)
     with open(os.path.join(folder, "job.json"), encoding="utf-8") as file:
         job: wire.Job = json.load(file)
-    with device_lock(root):
+    with device_lock(root, folder):
         Supervisor(Bench(job, root, folder)).run()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import glob
 import os
 import shutil
@@ -12,6 +14,16 @@ from typing import List
 def main(arguments: List[str]) -> None:
     """Unpack a .tar.gz into a new folder: `unpack ARCHIVE FOLDER`; the archive is then removed."""
     archive, folder = arguments
+    with open(folder + ".lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another host may bring the same runtime now
+        if not os.path.isdir(folder):
+            unpack(archive, folder)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(archive)
+
+
+def unpack(archive: str, folder: str) -> None:
+    """Unpack into a folder that appears when it is whole."""
     for torn in glob.glob(glob.escape(folder) + ".part*"):
         shutil.rmtree(torn)
     temporary = "{}.part{}".format(folder, os.getpid())
@@ -25,7 +37,6 @@ def main(arguments: List[str]) -> None:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    os.unlink(archive)
 
 
 def inside(member: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -103,6 +103,8 @@ class Job(TypedDict):
     cells: Dict[str, Cell]
     evaluations: List[Evaluation]
     groups: List[Group]
+    attempt: str  # names this start of the supervisor; its `finished` repeats it
+    skip: Dict[str, str]  # cell -> reason: its evaluation failed in an earlier attempt
     done_evaluations: List[str]
     done_launches: List[List[Any]]  # [group, ordinal]: stored by the host already
 
@@ -200,4 +202,5 @@ class FinishedEvent(TypedDict):
 
     kind: Literal["finished"]
     reason: Literal["done", "budget", "stopped"]
+    attempt: str
     elapsed_s: float

@@ -141,7 +141,8 @@ class Worker:
         )
         self.session.infer()
         first = self.session.outputs()[0]
-        if first.ndim < 2 or first.shape[0] != self.cell["batch"]:
+        axes = [size for size in first.shape[1:] if size > 1]
+        if first.ndim < 2 or first.shape[0] != self.cell["batch"] or len(axes) > 1:
             raise backends.UnsupportedError(
                 "output 0 has shape {}, not [batch, classes]: no accuracy from it".format(
                     list(first.shape)
@@ -167,12 +168,16 @@ def block_size(typical_ns: int, timing: wire.Timing) -> int:
 
 
 def best_classes(scores: Any) -> List[List[int]]:
-    """Classes of each row from the best score down, at most five; ties go to the lower class."""
+    """Classes of each row from the best score down, at most five; ties go to the lower class.
+
+    A row with a NaN or infinite score has no best class: it comes back empty.
+    """
     import numpy as np
 
-    order = np.argsort(-scores.astype("float64"), axis=1, kind="stable")
-    best: List[List[int]] = order[:, :TOP].tolist()
-    return best
+    real = scores.astype("float64")
+    order = np.argsort(-real, axis=1, kind="stable")
+    finite = np.isfinite(real).all(axis=1)
+    return [row[:TOP].tolist() if sound else [] for row, sound in zip(order, finite)]
 
 
 def count_nonfinite(scores: Any) -> int:

@@ -84,7 +84,12 @@ def _bring(site: Site, names: Sequence[str]) -> list[str]:
 
 def _remove(site: Site) -> str:
     """Take the device's lock first: a job at work must not lose its files."""
-    script = '[ ! -d "$2" ] || exec flock -n -E "$1" "$2/lock" rm -rf -- "$2"'
+    # Only what edgeproof put there: the folder may be one that the user keeps other things in.
+    script = (
+        'cd "$2" 2>/dev/null || exit 0; '
+        'flock -n -E "$1" lock rm -rf blobs jobs runtimes lock || exit; '
+        'rmdir "$2" 2>/dev/null || true'
+    )
     command = ["sh", "-c", script, "sh", str(BUSY), site.root]
     done = site.connection.run(command, timeout=120.0)
     if done.status == BUSY:

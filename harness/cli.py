@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.devices import Device, choose, load_inventory
-from harness.errors import EdgeproofError
-from harness.study import load_study, parse_study, seconds
+from harness.errors import EdgeproofError, InputError
+from harness.study import load_study, seconds
 
 EXIT_PASS, EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_DEVICE = 0, 1, 3, 4
+# As the shell has it for SIGINT, and as sysexits.h has it for a fault in the program itself: an
+# uncaught exception would end with 1, which says that a gate failed.
+EXIT_STOPPED, EXIT_BUG = 130, 70
 FORMATS = ("csv", "html", "json", "md")
 INVENTORY = "inventory.yaml"
 
@@ -111,6 +115,12 @@ def gate(**options: Any) -> None:
     """
     from reports import gates
 
+    if not load_study(options["study"]).gates:
+        raise InputError(
+            "has no gates, so there is nothing to judge",
+            where=str(options["study"]),
+            next_step="add `gates:`, or use edgeproof run",
+        )
     report, code = _measured(**options)
     verdict = gates.overall(report["verdicts"])
     click.echo(f"gate: {verdict}", err=True)
@@ -133,26 +143,32 @@ def _measured(
     from reports import document
 
     store = Store(url)
-    if resume:
-        resume = store.resolve(resume)
-        folder, stored_inventory = store.origin(resume)
-        wanted = parse_study(store.load(resume).study, folder, str(study))
-        inventory = inventory or stored_inventory
-    else:
-        wanted = load_study(study)
-        inventory = inventory or _found_inventory(study.parent)
+    wanted = load_study(study)
     if budget:
         wanted = wanted.with_budget(budget)
-    devices = choose(load_inventory(inventory), names or wanted.devices)
+    run_id = store.resolve(resume) if resume else None
+    known = (store.inventory(run_id) if run_id else None) or _found_inventory(study.parent)
+    inventory = inventory or known
+    begun = store.load(run_id) if run_id else None
+    its_own = [device.name for device in begun.devices] if begun else wanted.devices
+    devices = choose(load_inventory(inventory), names or its_own)
     inputs = controller.look_into(wanted)
-    if resume:
-        controller.check_unchanged(inputs, store.load(resume))
-    run_id = resume or controller.create(inputs, devices, store, inventory)
+    if begun and run_id:
+        controller.check_same(inputs, begun, store.dataset(run_id))
+        controller.check_devices(devices, begun)
+    else:
+        run_id = controller.create(inputs, devices, store, inventory)
     with progress.display(mode, wanted.measure.budget) as show:
-        complete = controller.execute(run_id, inputs, devices, store, show)
+        outcomes = controller.execute(run_id, inputs, devices, store, show)
     report = document.build(store.load(run_id))
     _tell(report, as_json)
-    return report, EXIT_PASS if complete else EXIT_DEVICE
+    return report, _exit_code(outcomes)
+
+
+def _exit_code(outcomes: set[str]) -> int:
+    if "failed" in outcomes:
+        return EXIT_DEVICE
+    return EXIT_STOPPED if "stopped" in outcomes else EXIT_PASS
 
 
 def _tell(report: dict[str, Any], as_json: bool) -> None:
@@ -160,13 +176,12 @@ def _tell(report: dict[str, Any], as_json: bool) -> None:
     from harness.store import data_folder
     from reports import render
 
-    page = data_folder() / "reports" / f"{report['run']}.html"
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(render.html(report), encoding="utf-8")
     if as_json:
         click.echo(render.json_text(report))
     else:
         render.terminal(report, Console())
+    page = data_folder() / "reports" / f"{report['run']}.html"
+    _write(page, render.html(report))
     click.echo(f"run: {report['run']}\nreport: {page}", err=as_json)
 
 
@@ -207,8 +222,20 @@ def report(run: str, url: str | None, form: str | None, output: Path | None) -> 
     if output is None:
         click.echo(text)
         return
-    output.write_text(text, encoding="utf-8")
+    _write(output, text)
     click.echo(f"report: {output}", err=True)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"cannot be written: {error.strerror}",
+            where=str(path),
+            next_step="edgeproof report latest -o ANOTHER_PATH",
+        ) from None
 
 
 def _form_of(output: Path) -> str:
@@ -314,14 +341,18 @@ def _chosen(names: Sequence[str], inventory: Path | None) -> list[Device]:
 
 
 def main() -> None:
-    """Run the command line; an edgeproof error is one message and its exit code."""
+    """Run the command line; an error is one message and an exit code that is no verdict."""
     try:
-        cli()
+        sys.exit(cli.main(standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
     except EdgeproofError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        click.echo(
-            "interrupted; jobs on devices go on: edgeproof run STUDY --resume latest", err=True
-        )
-        sys.exit(130)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted; a job on a device goes on: run STUDY --resume latest", err=True)
+        sys.exit(EXIT_STOPPED)
+    except Exception:
+        traceback.print_exc()
+        sys.exit(EXIT_BUG)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
+import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from agents import wire
 from harness import artifact, dataset, deploy, plan, provision, session
@@ -21,11 +24,10 @@ from harness.plan import DevicePlan
 from harness.progress import Display
 from harness.session import Event, Session
 from harness.store import Store, now
-from harness.study import Study
+from harness.study import Study, parse_study
 from reports import verdicts
 from reports.run import CellRecord, DeviceRecord, GroupRecord, Run
 
-MOST_DEVICES_AT_ONCE = 64
 # How often the main thread looks up while devices work, so that Ctrl-C is heard.
 POLL_S = 0.2
 
@@ -91,46 +93,77 @@ def create(inputs: Inputs, devices: Sequence[Device], store: Store, inventory: P
         evaluations=[],
         labels=inputs.samples.labels if inputs.samples else None,
     )
-    store.create_run(run, inputs.study.folder.resolve(), inventory)
+    sha256 = inputs.samples.sha256 if inputs.samples else None
+    store.create_run(run, inputs.study.folder.resolve(), inventory, sha256)
     return run.id
 
 
-def check_unchanged(inputs: Inputs, run: Run) -> None:
-    """Refuse to go on with a run whose model files are no longer the ones it began with."""
-    changed = [item for item in inputs.artifacts.values() if item.sha256 not in run.artifacts]
-    if changed:
+def check_same(inputs: Inputs, run: Run, dataset_sha256: str | None) -> None:
+    """Refuse to go on with a run whose study or files are no longer those it began with."""
+    document = inputs.study.with_budget(1.0).document()
+    began = parse_study(run.study, inputs.study.folder).with_budget(1.0).document()
+    if document != began:
         raise InputError(
-            "has changed since the run began, so its launches cannot be continued",
-            where=str(changed[0].path),
-            next_step="restore the file, or start a new run",
+            "is not the study of this run (its budget alone may change)",
+            where=run.id,
+            next_step="give the study as it was, or start a new run",
         )
+    files = {(name, item.format): item for (name, _), item in inputs.artifacts.items()}
+    for record in run.cells:
+        cell = record.cell
+        now_there = files.get((cell["variant"], cell["format"]))
+        if now_there and now_there.sha256 != cell["artifact"]:
+            raise _changed(now_there.path)
+    if inputs.samples and inputs.samples.sha256 != dataset_sha256:
+        raise _changed(inputs.samples.path)
+
+
+def check_devices(devices: Sequence[Device], run: Run) -> None:
+    """Refuse devices that a run was not planned for."""
+    planned = [device.name for device in run.devices]
+    for device in devices:
+        if device.name not in planned:
+            raise InputError(
+                f"the run was not planned for {device.name}, only for {', '.join(planned)}",
+                where=run.id,
+                next_step="leave --device out, or start a new run",
+            )
+
+
+def _changed(path: Path) -> InputError:
+    return InputError(
+        "has changed since the run began, so it cannot be continued",
+        where=str(path),
+        next_step="restore the file, or start a new run",
+    )
 
 
 def execute(
     run: str, inputs: Inputs, devices: Sequence[Device], store: Store, show: Display
-) -> bool:
-    """Measure on all devices side by side until each is done; true when none failed.
+) -> set[str]:
+    """Measure on all devices side by side; returns how they ended: ok, stopped, failed.
 
-    The first Ctrl-C asks every device to end after the launch in progress; a second one leaves
-    them at work, to be collected by --resume.
+    The first Ctrl-C asks every device to end after the launch in progress; a second one raises
+    KeyboardInterrupt and leaves them at work, to be collected by --resume.
     """
     boards = [Board(run, inputs, device, store, show) for device in devices]
-    with ThreadPoolExecutor(min(len(boards), MOST_DEVICES_AT_ONCE)) as pool:
-        futures = [pool.submit(board.work) for board in boards]
-        try:
-            _await(futures)
-        except KeyboardInterrupt:
-            for board in boards:
-                board.stop()
-            _await(futures)
-        outcomes = [future.result() for future in futures]
+    # Daemons: a second Ctrl-C must not wait for boards.
+    threads = [threading.Thread(target=board.work, daemon=True) for board in boards]
+    for thread in threads:
+        thread.start()
+    try:
+        _await(threads)
+    except KeyboardInterrupt:
+        for board in boards:
+            board.stop()
+        _await(threads)
     store.finish_run(run)
-    return all(outcomes)
+    return {board.outcome for board in boards}
 
 
-def _await(futures: list[Future[bool]]) -> None:
-    while wait(futures, timeout=POLL_S).not_done:
-        pass
+def _await(threads: list[threading.Thread]) -> None:
+    while any(thread.is_alive() for thread in threads):
+        time.sleep(POLL_S)
 
 
 def connect(device: Device) -> Connection:
@@ -166,28 +199,43 @@ class Board:
         self.plan: DevicePlan = plan.plan(inputs.study, device, inputs.artifacts)
         self.site: Site | None = None
         self.stopping = threading.Event()
+        self.outcome = "failed"
 
-    def work(self) -> bool:
+    def work(self) -> None:
         """Do this device's part; a device that fails is a result, and the others go on."""
         try:
-            self._measure()
-        except EdgeproofError as error:
-            self.store.update_device(self.run, self.device.name, status="failed", reason=str(error))
-            self.show.update(self.device.name, f"failed: {error}")
-            return False
+            self.outcome = self._measure()
+        except (EdgeproofError, SQLAlchemyError, OSError) as error:
+            self._fail(str(error))
+        except Exception as error:
+            self._fail(f"edgeproof itself failed: {type(error).__name__}: {error}")
+            raise
         finally:
             if self.site:
                 self.site.connection.close()
-        return True
+
+    def _fail(self, reason: str) -> None:
+        self.show.update(self.device.name, f"failed: {reason}")
+        self.store.update_device(self.run, self.device.name, status="failed", reason=reason)
 
     def stop(self) -> None:
         """Ask the device to end after the launch in progress."""
         self.stopping.set()
-        if self.site and self.site.agent:
-            self.say("stopping after the launch in progress")
-            session.stop(self.site, self.run)
+        self.say("stopping after the launch in progress")
+        # The job may not be there yet, or the link be lost: `_measure` and `_job` look again.
+        with contextlib.suppress(DeviceError):
+            if self.site and self.site.agent:
+                session.stop(self.site, self.run)
 
-    def _measure(self) -> None:
+    def _heed_stop(self) -> None:
+        if self.stopping.is_set():
+            raise DeviceError(
+                "stopped before measuring",
+                where=self.device.name,
+                next_step=f"edgeproof run STUDY --resume {self.run}",
+            )
+
+    def _measure(self) -> str:
         self.say("connecting")
         self.site = self.open()
         facts = self.site.facts()
@@ -199,15 +247,15 @@ class Board:
         attended = Session(
             site=self.site,
             reopen=self.reopen,
-            make_job=lambda: self._job(runtimes),
+            make_job=lambda attempt: self._job(attempt, runtimes),
             listener=self,
             run=self.run,
         )
         finished = attended.attend()
         self.site = attended.site
-        self._close_books(finished)
+        return self._close_books(finished)
 
-    def _close_books(self, finished: wire.FinishedEvent) -> None:
+    def _close_books(self, finished: wire.FinishedEvent) -> str:
         assert self.site
         session.forget(self.site, self.run)
         reasons = {
@@ -221,9 +269,10 @@ class Board:
             self.device.name,
             status=status,
             reason=reasons[finished["reason"]],
-            seconds=finished["elapsed_s"],
+            seconds=self.store.board_seconds(self.run, self.device.name),
         )
         self.say("done" if finished["reason"] == "done" else str(reasons[finished["reason"]]))
+        return status
 
     def open(self) -> Site:
         """Connect and bring the agent."""
@@ -240,6 +289,7 @@ class Board:
         """Bring every runtime; one that cannot be brought makes its cells unsupported."""
         ready: dict[str, wire.Runtime] = {}
         for name in self.plan.runtimes:
+            self._heed_stop()
             self.say(f"bringing {name}")
             try:
                 ready[name] = {"path": self._runtime(site, name, facts)}
@@ -260,7 +310,9 @@ class Board:
             return ""
         return deploy.install(site, provision.archive(name, requires, provision.target(facts)))
 
-    def _job(self, runtimes: Mapping[str, wire.Runtime]) -> wire.Job:
+    def _job(self, attempt: str, runtimes: Mapping[str, wire.Runtime]) -> wire.Job:
+        self._heed_stop()
+        lost = self.store.failed_evaluations(self.run, self.device.name)
         evaluations, launches = self.store.done(self.run, self.device.name)
         job = plan.job(
             self.plan,
@@ -268,6 +320,12 @@ class Board:
             seed=seed(self.run),
             runtimes=runtimes,
             files=self.inputs.parts(),
+            attempt=attempt,
+            skip={
+                key: lost[cell["evaluation"]]
+                for key, cell in self.plan.measurable.items()
+                if cell["evaluation"] in lost
+            },
             dataset=self.inputs.samples.wire() if self.inputs.samples else None,
             done_evaluations=evaluations,
             done_launches=launches,

@@ -53,8 +53,8 @@ class Site:
         return f"{self.root}/blobs/{sha256}"
 
     def job(self, run: str) -> str:
-        """Folder of a run's job."""
-        return f"{self.root}/jobs/{run}"
+        """Folder of a run's job; a board may have two names in the inventory."""
+        return f"{self.root}/jobs/{run}.{self.device.name}"
 
     def command(self, verb: str, *arguments: str) -> list[str]:
         """Command line that runs a verb of the agent."""
@@ -134,7 +134,7 @@ def write_job(site: Site, job: wire.Job) -> str:
     """Lay out a job's folder; returns it. A folder that is there keeps its journal."""
     folder = site.job(job["run"])
     site.run(["mkdir", "-p", folder])
-    site.run(["rm", "-f", f"{folder}/stop"])
+    site.run(["rm", "-f", f"{folder}/stop", f"{folder}/supervisor.json"])
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "job.json"
         file.write_text(json.dumps(job))

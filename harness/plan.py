@@ -142,7 +142,9 @@ def job(
     seed: int,
     runtimes: Mapping[str, wire.Runtime],
     files: Mapping[str, Mapping[str, str]],
+    attempt: str,
     dataset: wire.Dataset | None = None,
+    skip: Mapping[str, str] | None = None,
     done_evaluations: Iterable[str] = (),
     done_launches: Iterable[tuple[str, int]] = (),
 ) -> wire.Job:
@@ -166,6 +168,8 @@ def job(
         "cells": cells,
         "evaluations": [item for item in plan.evaluations if item["cell"] in cells],
         "groups": groups,
+        "attempt": attempt,
+        "skip": dict(skip or {}),
         "done_evaluations": sorted(done_evaluations),
         "done_launches": _as_lists(done_launches),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,11 +40,14 @@ class Session:
 
     site: Site
     reopen: Callable[[], Site]  # connect again, after the link was lost
-    make_job: Callable[[], wire.Job]  # with what the store holds by now marked as done
+    make_job: Callable[
+        [str], wire.Job
+    ]  # of an attempt; with what the store holds by now marked as done
     listener: Listener
     run: str
     offset: int = 0
     starts: int = 0
+    attempt: str = ""
     last_words: str = ""
 
     def attend(self) -> wire.FinishedEvent:
@@ -70,13 +74,10 @@ class Session:
                     continue
                 self.offset += len(line.encode()) + 1
                 self.listener.event(event)
-                if event["kind"] == "finished" and self._is_final(event):
+                # The end of an earlier attempt, in a journal that was kept, is not this one's.
+                if event["kind"] == "finished" and event["attempt"] == self.attempt:
                     return cast(wire.FinishedEvent, event)
         raise ConnectionLostError("the agent stopped talking", where=self.site.device.name)
-
-    def _is_final(self, event: Event) -> bool:
-        """An end before the last start of this session is of an earlier one: go on from there."""
-        return event["reason"] == "done" or self.starts > 0
 
     def _start(self) -> None:
         """Start the supervisor, detached: it outlives the connection."""
@@ -89,7 +90,8 @@ class Session:
             )
         if self.starts:
             self.listener.say(f"the agent was gone; starting it again: {self.last_words[-200:]}")
-        folder = write_job(self.site, self.make_job())
+        self.attempt = secrets.token_hex(4)
+        folder = write_job(self.site, self.make_job(self.attempt))
         command = self.site.command("supervise", folder)
         detached = 'cd "$1" && shift && (setsid nohup "$@" >supervisor.log 2>&1 </dev/null &)'
         self.site.run(["sh", "-c", detached, "sh", folder, *command])

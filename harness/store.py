@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import difflib
 import os
-import zlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 
 from agents import wire
 from harness.errors import StoreError
+from harness.samples import packed, unpacked
 from reports.run import (
     ArtifactRecord,
     CellRecord,
@@ -39,6 +38,7 @@ runs = sa.Table(
     sa.Column("study", sa.JSON, nullable=False),
     sa.Column("folder", sa.String, nullable=False),  # that the study's paths are relative to
     sa.Column("inventory", sa.String),
+    sa.Column("dataset", sa.String),  # sha256
     sa.Column("started", sa.String, nullable=False),
     sa.Column("finished", sa.String),
     sa.Column("artifacts", sa.JSON, nullable=False),
@@ -71,7 +71,7 @@ launches = sa.Table(
     sa.Column("interleaved", sa.Boolean, nullable=False),
     sa.Column("seconds", sa.Float, nullable=False),
     sa.Column("record", sa.JSON, nullable=False),  # a CellLaunch with the length of each block
-    sa.Column("samples", sa.LargeBinary, nullable=False),  # see `packed`
+    sa.Column("samples", sa.LargeBinary, nullable=False),  # see harness/samples.py
     sa.UniqueConstraint("run", "device", "group_id", "ordinal", "cell"),
 )
 evaluations = sa.Table(
@@ -109,24 +109,6 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def packed(blocks: Sequence[Sequence[int]]) -> bytes:
-    """Samples of all blocks as little-endian int64 nanoseconds, bytes shuffled, deflated.
-
-    Shuffling puts the high bytes, nearly all zero, side by side.
-    """
-    flat = np.concatenate([np.asarray(block, "<i8") for block in blocks] or [np.empty(0, "<i8")])
-    shuffled = flat.view(np.uint8).reshape(-1, 8).T
-    return zlib.compress(np.ascontiguousarray(shuffled).tobytes(), 3)
-
-
-def unpacked(data: bytes, lengths: Sequence[int]) -> list[list[int]]:
-    """Undo `packed`."""
-    shuffled = np.frombuffer(zlib.decompress(data), np.uint8).reshape(8, -1)
-    flat = np.ascontiguousarray(shuffled.T).view("<i8").ravel()
-    ends = np.cumsum(lengths)[:-1]
-    return [block.tolist() for block in np.split(flat, ends)] if lengths else []
-
-
 class Store:
     """Runs, devices, launches and evaluations behind one database URL."""
 
@@ -161,15 +143,18 @@ class Store:
                     next_step="use the edgeproof that wrote it, or another --store URL",
                 )
 
-    def create_run(self, run: Run, folder: Path, inventory: Path | None) -> None:
-        """Store a run that begins, with its devices and all that is planned."""
+    def create_run(
+        self, run: Run, folder: Path, inventory: Path | None, dataset: str | None = None
+    ) -> None:
+        """Store a run that begins, with its devices, all that is planned, its dataset's sha256."""
         with self.engine.begin() as link:
             link.execute(
                 runs.insert().values(
                     id=run.id,
                     study=dict(run.study),
                     folder=str(folder),
-                    inventory=str(inventory) if inventory else None,
+                    inventory=str(inventory.resolve()) if inventory else None,
+                    dataset=dataset,
                     started=run.started,
                     finished=None,
                     artifacts={key: vars(value) for key, value in run.artifacts.items()},
@@ -255,11 +240,37 @@ class Store:
             next_step="edgeproof run STUDY" if not known else "edgeproof report latest",
         )
 
-    def origin(self, run: str) -> tuple[Path, Path | None]:
-        """Folder of the study and the inventory that a run was started with."""
+    def inventory(self, run: str) -> Path | None:
+        """The inventory that a run was started with."""
         with self.engine.connect() as link:
-            row = link.execute(sa.select(runs).where(runs.c.id == run)).one()
-        return Path(row.folder), Path(row.inventory) if row.inventory else None
+            path = link.execute(sa.select(runs.c.inventory).where(runs.c.id == run)).scalar_one()
+        return Path(path) if path else None
+
+    def dataset(self, run: str) -> str | None:
+        """The sha256 of a run's dataset."""
+        with self.engine.connect() as link:
+            found = link.execute(sa.select(runs.c.dataset).where(runs.c.id == run)).scalar_one()
+        return str(found) if found else None
+
+    def board_seconds(self, run: str, device: str) -> float:
+        """Board time that a device has spent on a run, over all its sessions."""
+        columns = (launches.c.group_id, launches.c.ordinal, launches.c.seconds)
+        mine = (launches.c.run == run) & (launches.c.device == device)
+        with self.engine.connect() as link:
+            launched = link.execute(sa.select(*columns).where(mine).distinct()).all()
+        evaluated = self._evaluations(run, device)
+        return float(sum(row.seconds for row in launched) + sum(e["seconds"] for e in evaluated))
+
+    def failed_evaluations(self, run: str, device: str) -> dict[str, str]:
+        """Evaluations in which a model did not run, with the reason."""
+        found = self._evaluations(run, device)
+        bad = [event for event in found if event["status"] != "ok"]
+        return {event["evaluation"]: event["reason"] or "it failed" for event in bad}
+
+    def _evaluations(self, run: str, device: str) -> Sequence[wire.EvaluationEvent]:
+        mine = (evaluations.c.run == run) & (evaluations.c.device == device)
+        with self.engine.connect() as link:
+            return link.execute(sa.select(evaluations.c.event).where(mine)).scalars().all()
 
     def load(self, run: str) -> Run:
         """Read a run whole."""

@@ -91,10 +91,10 @@ def _status(
     found: Index, record: CellRecord, launches: Sequence[Taken], good: Sequence[Taken]
 ) -> tuple[wire.Status, str | None]:
     """A cell is ok with one good launch; otherwise the first thing that went wrong counts."""
-    if record.status != "ok":
-        return record.status, record.reason or "no reason was recorded"
     if good:
         return "ok", None
+    if record.status != "ok":
+        return record.status, record.reason or "no reason was recorded"
     for taken in launches:
         if taken.launch["status"] != "ok":
             return taken.launch["status"], taken.launch["reason"] or "no reason was recorded"

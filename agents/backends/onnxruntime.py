@@ -61,7 +61,10 @@ class OrtSession:
             self.folder = tempfile.mkdtemp(prefix="edgeproof-ort-")
             options.profile_file_prefix = os.path.join(self.folder, "trace")
         self.trace = trace
+        before = len(os.listdir("/proc/self/task"))
         self.session = ort.InferenceSession(path, options, providers=[PROVIDER])
+        # The pool of n threads is the calling one and n - 1 more, which begin with the session.
+        self.threads = 1 + len(os.listdir("/proc/self/task")) - before
         inputs = self.session.get_inputs()
         order = by_name(cell["inputs"], [node.name for node in inputs])
         self.names = {spec["name"]: inputs[at].name for spec, at in zip(cell["inputs"], order)}
@@ -92,7 +95,7 @@ class OrtSession:
         precision, note = dominant(self.traced_layers()) if self.trace else (None, None)
         return {
             "precision": precision,
-            "threads": self.session.get_session_options().intra_op_num_threads,
+            "threads": self.threads,
             "provider": ",".join(self.session.get_providers()),
             "runtime_version": self.ort.__version__,
             "note": note,

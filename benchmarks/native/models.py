@@ -12,7 +12,7 @@ import onnx
 import tflite
 from onnx import TensorProto, helper
 
-from tests.contract.networks import OP, constant, save_network
+from tests.contract.networks import OP, Ports, constant, save_network
 from tests.unit.model_files import Operator, Tensor, onnx_model
 
 Floats = npt.NDArray[np.float32]
@@ -52,9 +52,9 @@ class Model:
 
 MODELS = (
     Model("relu", 5, 1, 4, 0),
-    Model("50us", 50, 16, 14, 4),
-    Model("500us", 500, 32, 30, 3),
-    Model("2ms", 2_000, 64, 36, 2),
+    Model("50us", 50, 16, 20, 5),
+    Model("500us", 500, 32, 32, 5),
+    Model("2ms", 2_000, 64, 40, 3),
     Model("20ms", 20_000, 128, 60, 2),
 )
 
@@ -69,8 +69,8 @@ def save_onnx(model: Model, folder: Path) -> Path:
         nodes.append(helper.make_node("Relu", [f"c{at}"], [source]))
     last = nodes[-1] if nodes else helper.make_node("Relu", ["x"], ["y"])
     last.output[0] = "y"
-    inputs = {"x": (TensorProto.FLOAT, model.input_shape)}
-    outputs = {"y": (TensorProto.FLOAT, model.output_shape)}
+    inputs: Ports = {"x": (TensorProto.FLOAT, model.input_shape)}
+    outputs: Ports = {"y": (TensorProto.FLOAT, model.output_shape)}
     path = folder / f"{model.name}.onnx"
     onnx.save(onnx_model(nodes or [last], constants, inputs, outputs), path)
     return path

@@ -161,6 +161,8 @@ class Workshop:
             "cells": {cell["id"]: cell for cell in cells},
             "evaluations": [{"id": cell["evaluation"], "cell": cell["id"]} for cell in cells],
             "groups": [{**group, "cells": [cell["id"] for cell in cells], "launches": 1}],
+            "attempt": "1",
+            "skip": {},
             "done_evaluations": [],
             "done_launches": [],
         }

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
 import sqlite3
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -232,3 +236,107 @@ def test_a_group_ends_when_its_gates_are_decided(lab: Lab) -> None:
     # The next launch may have begun before the host said enough; 20 would be all of them.
     assert all(10 <= row["launches"] < 15 for row in report["results"])
     assert [verdict["verdict"] for verdict in report["verdicts"]] == ["pass"]
+
+
+def test_a_gate_without_gates_is_no_pass(lab: Lab) -> None:
+    done = lab.command("gate", str(lab.study()))
+    assert done.returncode == 2
+    assert "no gates" in done.stderr
+
+
+def test_cleaning_leaves_what_is_not_ours(lab: Lab) -> None:
+    device = lab.folder / "device"
+    device.mkdir()
+    (device / "thesis.txt").write_text("years of work")
+    lab.devices["local"] = {"root": str(device)}
+    lab.study()
+    assert lab.command("devices", "check", "local").returncode == 0
+    assert lab.command("devices", "clean", "local").returncode == 0
+    assert [item.name for item in device.iterdir()] == ["thesis.txt"]
+
+
+def test_a_report_that_cannot_be_written_is_no_failed_gate(measured: Lab) -> None:
+    done = measured.command("report", "-o", "/proc/no/page.html")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_wrong_usage_is_exit_code_2(lab: Lab) -> None:
+    assert lab.command("run").returncode == 2
+    assert lab.command("report", "--format", "xml").returncode == 2
+
+
+def wait_for(line: str, host: subprocess.Popen[str]) -> None:
+    """Read what the host says until it says this."""
+    assert host.stderr is not None
+    for said in host.stderr:
+        if line in said:
+            return
+    raise AssertionError(f"it ended without saying {line!r}")
+
+
+def test_stopping_and_going_on_measures_every_launch_once(lab: Lab) -> None:
+    study = str(lab.study())
+    host = lab.start("run", study)
+    wait_for("evaluate", host)
+    host.send_signal(signal.SIGINT)
+    assert host.wait(timeout=60) == 130
+    before = lab.report()
+    assert before["devices"][0]["status"] == "stopped"
+    done = lab.command("run", study, "--resume", "latest", "--json")
+    assert done.returncode == 0, done.stderr
+    after = json.loads(done.stdout)
+    assert {row["launches"] for row in after["results"]} == {7}
+    assert after["devices"][0]["seconds"] > before["devices"][0]["seconds"]
+
+
+def test_stopping_before_the_job_began_stops_it(lab: Lab) -> None:
+    study = str(lab.study())
+    host = lab.start("run", study)
+    wait_for("connecting", host)
+    host.send_signal(signal.SIGINT)
+    assert host.wait(timeout=60) in (4, 130)
+    assert all(row["launches"] == 0 for row in lab.report()["results"])
+
+
+def test_a_stop_that_came_while_the_host_was_away_is_no_end_of_the_resumed_run(lab: Lab) -> None:
+    study = str(lab.study())
+    host = lab.start("run", study)
+    wait_for("evaluate", host)
+    host.kill()
+    host.wait()
+    (job,) = (lab.root / "jobs").iterdir()
+    (job / "stop").touch()
+    deadline = time.monotonic() + 60
+    while '"finished"' not in (job / "journal.jsonl").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    done = lab.command("run", study, "--resume", "latest", "--json")
+    assert done.returncode == 0, done.stderr
+    assert {row["launches"] for row in json.loads(done.stdout)["results"]} == {7}
+
+
+@pytest.mark.parametrize("change", ["model", "swapped", "dataset", "study", "device"])
+def test_a_run_goes_on_only_with_what_it_began_with(
+    measured: Lab, tmp_path: Path, change: str
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(measured.folder, folder)
+    lab = Lab(folder, measured.root)
+    extra: list[str] = []
+    study = lab.study()
+    if change == "model":
+        save_linear(folder / "pruned.onnx", lab.weights * 2)
+    elif change == "swapped":
+        save_linear(folder / "dense.onnx", lab.pruned)
+        save_linear(folder / "pruned.onnx", lab.weights)
+    elif change == "dataset":
+        np.savez(folder / "eval.npz", x=lab.x, y=(lab.labels + 1) % 7)
+    elif change == "study":
+        study = lab.study(gates=[{"metric": "load_ms", "max": 1}])
+    else:
+        lab.devices["other"] = {"connection": "local"}
+        study, extra = lab.study(), ["--device", "other"]
+    done = lab.command("run", str(study), "--resume", "latest", *extra)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 import harness
 from harness.errors import StoreError
-from harness.store import SCHEMA_VERSION, Store, packed, unpacked
+from harness.samples import packed, unpacked
+from harness.store import SCHEMA_VERSION, Store
 from reports.run import Run
 from tests.boards.board import free_port
 from tests.unit.run_builder import realistic
@@ -86,7 +87,7 @@ def empty_run(name: str = "r1") -> Run:
 
 def test_a_run_comes_back_as_it_was(url: str) -> None:
     store, run = Store(url), empty_run()
-    store.create_run(run, Path("/studies"), Path("/lab.yaml"))
+    store.create_run(run, Path("/studies"), Path("/lab.yaml"), "abc")
     loaded = Store(url).load("r1")
     assert loaded.cells == run.cells
     assert loaded.devices == run.devices
@@ -94,7 +95,7 @@ def test_a_run_comes_back_as_it_was(url: str) -> None:
     assert loaded.groups == run.groups
     assert loaded.study == run.study
     assert loaded.finished is None
-    assert store.origin("r1") == (Path("/studies"), Path("/lab.yaml"))
+    assert (store.inventory("r1"), store.dataset("r1")) == (Path("/lab.yaml"), "abc")
     store.finish_run("r1")
     assert store.load("r1").finished is not None
 

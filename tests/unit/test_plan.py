@@ -160,6 +160,8 @@ def test_job() -> None:
         seed=7,
         runtimes={"openvino": {"path": "/r"}},
         files={"dense-onnx": {".onnx": "dense-onnx"}},
+        attempt="first",
+        skip={"c": "it failed"},
         done_evaluations=["b", "a"],
         done_launches=[("g", 1), ("g", 0)],
     )
@@ -169,6 +171,7 @@ def test_job() -> None:
     assert [group["id"].split("/")[1] for group in made["groups"]] == ["openvino"]
     assert {item["cell"] for item in made["evaluations"]} == set(made["cells"])
     assert made["done_evaluations"] == ["a", "b"]
+    assert (made["attempt"], made["skip"]) == ("first", {"c": "it failed"})
     assert made["done_launches"] == [["g", 0], ["g", 1]]
     assert (made["run"], made["device"], made["seed"], made["dataset"]) == (
         "run-1",

@@ -59,3 +59,9 @@ def test_too_few_cores_come_back_as_fewer(tmp_path: Path) -> None:
 
 def test_a_machine_that_tells_nothing(tmp_path: Path) -> None:
     assert cpus.choose(2, [0, 1, 2], str(tmp_path)) == [1, 2]
+
+
+def test_a_hybrid_processor_gives_its_slow_cores_last(tmp_path: Path) -> None:
+    root = machine(tmp_path, [[0, 1], [2, 3], [4], [5], [6], [7]], fast="0-3")
+    assert cpus.choose(6, range(8), root) == [0, 1, 2, 3, 6, 7]
+    assert len(cpus.choose(9, range(8), root)) == 8

@@ -135,3 +135,16 @@ def test_random_values_have_type_and_shape(dtype: str) -> None:
 
 def test_random_indices_stay_inside_any_table() -> None:
     assert set(feed.random_values(spec("int64", [100])).tolist()) <= {0, 1}
+
+
+def test_integers_that_do_not_fit_are_refused_rather_than_wrapped() -> None:
+    array = np.array([[1, 300, 3]])
+    with pytest.raises(UnsupportedError, match="do not fit int8"):
+        feed.converted(array, spec("int8"), "int8")
+    assert feed.converted(np.array([[1, 2, 3]]), spec("int8"), "int8").dtype == np.int8
+
+
+def test_codes_for_a_runtime_that_takes_reals_are_dequantised() -> None:
+    codes = np.array([[10, 12, 8]], "int8")
+    real = feed.converted(codes, spec("int8", scale=0.5, zero_point=10), "float32")
+    assert real.tolist() == [[0.0, 1.0, -1.0]]

@@ -82,3 +82,8 @@ def test_memory_of_this_process_is_read() -> None:
     assert proc.status_kib("VmHWM") >= proc.status_kib("VmRSS") > 1000
     with pytest.raises(KeyError):
         proc.status_kib("VmNothing")
+
+
+def test_a_row_that_is_not_finite_has_no_best_class() -> None:
+    scores = np.array([[np.nan, 1.0], [0.0, 1.0], [np.inf, 0.0]])
+    assert worker.best_classes(scores) == [[], [1, 0], []]

@@ -1,0 +1,1 @@
+"""What benchmarks/validity.py is made of."""
