@@ -14,10 +14,13 @@ from typing import List
 def main(arguments: List[str]) -> None:
     """Unpack a .tar.gz into a new folder: `unpack ARCHIVE FOLDER`; the archive is then removed."""
     archive, folder = arguments
-    with open(folder + ".lock", "w", encoding="utf-8") as lock:
+    lock = os.open(os.path.dirname(folder), os.O_RDONLY)
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another host may bring the same runtime now
         if not os.path.isdir(folder):
             unpack(archive, folder)
+    finally:
+        os.close(lock)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(archive)
 

@@ -26,7 +26,7 @@ from reports.run import (
     Run,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 LATEST = "latest"
 
 metadata = sa.MetaData()

@@ -16,7 +16,7 @@ from tests.e2e.lab import Lab
 
 # The disk of a board that takes a runtime: 124 MB of ONNX Runtime, its archive, and room to spare.
 DISK_MB = 600
-LONG = {"effort": "standard", "budget": "5m"}
+SHORT = {"effort": "quick", "budget": "8s"}
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_same_accuracy_as_here_and_a_second_run_pushes_nothing(
     ssh_lab: tuple[Lab, Board],
 ) -> None:
     lab, _ = ssh_lab
-    first = lab.run(devices=["local", "board"])
+    first = lab.run(devices=["local", "board"], measure=SHORT)
     rows = {(row["device"], row["variant"]): row for row in first["results"]}
     for variant in ("dense", "pruned"):
         here, there = rows["local", variant], rows["board", variant]
@@ -60,7 +60,7 @@ def test_same_accuracy_as_here_and_a_second_run_pushes_nothing(
         assert there["status"] == "ok"
     pushed = {device["name"]: device["pushed_bytes"] for device in first["devices"]}
     assert all(pushed["board"][kind] > 0 for kind in ("agent", "models", "datasets", "runtimes"))
-    second = lab.run(devices=["local", "board"])
+    second = lab.run(devices=["local", "board"], measure=SHORT)
     for device in second["devices"]:
         assert set(device["pushed_bytes"].values()) == {0}, device
 
@@ -69,9 +69,9 @@ def test_killing_the_host_loses_nothing_and_resume_repeats_nothing(
     ssh_lab: tuple[Lab, Board],
 ) -> None:
     lab, board = ssh_lab
-    study = str(lab.study(devices=["board"], measure=LONG))
+    study = str(lab.study(devices=["board"]))
     host = lab.start("run", study)
-    wait_for(lambda: len(launches(lab)) >= 6, 90)
+    wait_for(lambda: len(launches(lab)) >= 4, 90)
     host.send_signal(signal.SIGKILL)
     host.wait()
     before = launches(lab)
@@ -79,8 +79,8 @@ def test_killing_the_host_loses_nothing_and_resume_repeats_nothing(
     assert done.returncode == 0, done.stderr
     after = launches(lab)
     assert {key: after[key] for key in before} == before
-    assert {row["launches"] for row in json.loads(done.stdout)["results"]} == {20}
-    assert len(after) == 2 * 20
+    assert {row["launches"] for row in json.loads(done.stdout)["results"]} == {7}
+    assert len(after) == 2 * 7
     assert board.shell("ls /home/bench/.edgeproof/jobs").stdout == ""
 
 
@@ -88,7 +88,7 @@ def test_a_power_cut_costs_the_launch_in_progress_and_no_more(
     ssh_lab: tuple[Lab, Board],
 ) -> None:
     lab, board = ssh_lab
-    host = lab.start("run", str(lab.study(devices=["board"], measure=LONG)))
+    host = lab.start("run", str(lab.study(devices=["board"])))
     wait_for(lambda: len(launches(lab)) >= 4, 90)
     before = launches(lab)
     board.power_cut()
@@ -96,7 +96,7 @@ def test_a_power_cut_costs_the_launch_in_progress_and_no_more(
     assert host.wait(timeout=180) == 0, host.stderr and host.stderr.read()
     after = launches(lab)
     assert {key: after[key] for key in before} == before
-    assert len(after) == 2 * 20
+    assert len(after) == 2 * 7
     assert host.stderr is not None
     said = host.stderr.read()
     assert "connection lost" in said and "starting it again" in said
@@ -108,7 +108,7 @@ def test_a_device_that_fails_leaves_the_others_alone(
     bare = new_board(python=False)
     lab.devices["bare"] = bare.inventory_entry()
     lab.devices["gone"] = {**bare.inventory_entry(), "port": 1}
-    report = lab.run(devices=["local", "bare", "gone"], code=4)
+    report = lab.run(devices=["local", "bare", "gone"], code=4, measure=SHORT)
     status = {device["name"]: device for device in report["devices"]}
     assert status["local"]["status"] == "ok"
     assert "no Python" in status["bare"]["reason"]
