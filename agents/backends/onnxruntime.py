@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections import Counter
 from typing import Any, Callable, Dict, List, Optional
 
@@ -57,9 +56,8 @@ class OrtSession:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         options.enable_profiling = trace
-        if trace:
-            self.folder = tempfile.mkdtemp(prefix="edgeproof-ort-")
-            options.profile_file_prefix = os.path.join(self.folder, "trace")
+        # Beside the model, in the job's folder: it goes with the job if this process is killed.
+        options.profile_file_prefix = path + ".trace"
         self.trace = trace
         before = len(os.listdir("/proc/self/task"))
         self.session = ort.InferenceSession(path, options, providers=[PROVIDER])
@@ -107,7 +105,6 @@ class OrtSession:
         with open(path, encoding="utf-8") as file:
             events = json.load(file)
         os.unlink(path)
-        os.rmdir(self.folder)
         return layer_precisions(events)
 
 
