@@ -222,7 +222,10 @@ class Board:
         """Ask the device to end after the launch in progress."""
         self.stopping.set()
         self.say("stopping after the launch in progress")
-        # The job may not be there yet, or the link be lost: `_measure` and `_job` look again.
+        self._tell_to_stop()
+
+    def _tell_to_stop(self) -> None:
+        # The job may not be there yet, or the link be lost: what the device does next asks again.
         with contextlib.suppress(DeviceError):
             if self.site and self.site.agent:
                 session.stop(self.site, self.run)
@@ -345,6 +348,8 @@ class Board:
             self.store.add_evaluation(self.run, self.device.name, cast(wire.EvaluationEvent, event))
         elif event["kind"] == "doing":
             self.show.update(self.device.name, event["what"], cast(wire.DoingEvent, event))
+            if self.stopping.is_set():
+                self._tell_to_stop()
 
     def _look(self, group: str, launches: int) -> None:
         """At a look before the last, end a group all of whose latency gates are decided."""
