@@ -173,7 +173,7 @@ def _exit_code(outcomes: set[str]) -> int:
 
 def _tell(report: dict[str, Any], as_json: bool) -> None:
     """Print the result, and leave the page beside the store."""
-    from harness.store import data_folder
+    from harness.database import data_folder
     from reports import render
 
     if as_json:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
 import sqlalchemy as sa
-from sqlalchemy import event
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection
 
 from agents import wire
+from harness import database
 from harness.errors import StoreError
 from harness.samples import packed, unpacked
 from reports.run import (
@@ -84,26 +83,6 @@ evaluations = sa.Table(
 )
 
 
-def default_url() -> str:
-    """SQLite in the user's data folder; EDGEPROOF_STORE names another."""
-    given = os.environ.get("EDGEPROOF_STORE")
-    return given or f"sqlite:///{data_folder() / 'edgeproof.db'}"
-
-
-def data_folder() -> Path:
-    """Where edgeproof keeps what it must not lose (XDG_DATA_HOME)."""
-    base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(base).expanduser() / "edgeproof"
-
-
-def shown(url: str) -> str:
-    """A store's URL without its password."""
-    try:
-        return sa.engine.make_url(url).render_as_string(hide_password=True)
-    except sa.exc.ArgumentError:
-        return url
-
-
 def now() -> str:
     """The time, ISO 8601 in UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
@@ -113,21 +92,21 @@ class Store:
     """Runs, devices, launches and evaluations behind one database URL."""
 
     def __init__(self, url: str | None = None) -> None:
-        self.url = url or default_url()
+        self.url = url or database.default_url()
         try:
-            self.engine = _engine(self.url)
+            self.engine = database.engine(self.url)
             metadata.create_all(self.engine)
             self._check_version()
         except ModuleNotFoundError as error:
             raise StoreError(
                 f"the store needs the package {error.name}",
-                where=shown(self.url),
+                where=database.shown(self.url),
                 next_step="for PostgreSQL: pip install 'edgeproof[postgres]'",
             ) from None
         except (sa.exc.SQLAlchemyError, OSError) as error:
             raise StoreError(
                 f"the store cannot be opened: {error}",
-                where=shown(self.url),
+                where=database.shown(self.url),
                 next_step="give --store URL, for example sqlite:///results.db",
             ) from None
 
@@ -139,7 +118,7 @@ class Store:
             elif found != SCHEMA_VERSION:
                 raise StoreError(
                     f"the store has version {found}, this edgeproof reads {SCHEMA_VERSION}",
-                    where=shown(self.url),
+                    where=database.shown(self.url),
                     next_step="use the edgeproof that wrote it, or another --store URL",
                 )
 
@@ -236,7 +215,7 @@ class Store:
         what = "the store holds no run yet" if not known else f"no run '{name}' in the store"
         raise StoreError(
             what + (f"; the nearest is '{near[0]}'" if near else ""),
-            where=shown(self.url),
+            where=database.shown(self.url),
             next_step="edgeproof run STUDY" if not known else "edgeproof report latest",
         )
 
@@ -298,35 +277,6 @@ class Store:
             evaluations=[EvaluationRecord(item.device, item.event) for item in evaluated],
             labels=row.labels,
         )
-
-
-def _engine(url: str) -> Engine:
-    parsed = sa.engine.make_url(url)
-    if parsed.get_backend_name() == "postgresql":
-        return sa.create_engine(parsed.set(drivername="postgresql+psycopg"))
-    if parsed.get_backend_name() != "sqlite":
-        raise StoreError(
-            f"no store can be kept in {parsed.get_backend_name()}",
-            where=shown(url),
-            next_step="give a sqlite:/// or postgresql:// URL",
-        )
-    if parsed.database and parsed.database != ":memory:":
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(parsed, connect_args={"timeout": 30})
-
-    # The driver's own transactions begin late and lose updates between several writers, so it is
-    # told to begin none, and each of ours takes the write lock at once.
-    @event.listens_for(engine, "connect")
-    def _no_implicit_begin(connection: Any, _: Any) -> None:
-        connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
 
 
 def _of_device(statement: Any, run: str, name: str) -> Any:

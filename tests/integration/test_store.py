@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pwd
 import shutil
@@ -190,3 +191,27 @@ def test_an_unreachable_server_does_not_show_its_password() -> None:
 @given(st.lists(st.lists(st.integers(0, 2**62), max_size=5), max_size=5))
 def test_samples_survive_packing(blocks: list[list[int]]) -> None:
     assert unpacked(packed(blocks), [len(block) for block in blocks]) == blocks
+
+
+def open_new_stores(folder: Path, barrier: Any, failures: Any) -> None:
+    for number in range(250):
+        barrier.wait(60)
+        try:
+            Store(f"sqlite:///{folder / str(number)}.db").engine.dispose()
+        except StoreError as error:
+            failures.put(str(error))
+
+
+def test_two_runs_open_a_new_store_at_once(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    barrier, failures = context.Barrier(2), context.Queue()
+    openers = [
+        context.Process(target=open_new_stores, args=(tmp_path, barrier, failures))
+        for _ in range(2)
+    ]
+    for opener in openers:
+        opener.start()
+    for opener in openers:
+        opener.join(120)
+    assert [opener.exitcode for opener in openers] == [0, 0]
+    assert failures.empty(), failures.get()
