@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, Dict, NamedTuple
 
-from agents import cpus, process, wire
+from agents import cpus, process, scenarios, wire
 
 
 class Bench(NamedTuple):
@@ -39,23 +39,37 @@ class Bench(NamedTuple):
         return process.Process(process.command(path), process.environment(path), log)
 
     def load_request(self, cell: wire.Cell, trace: bool) -> Dict[str, Any]:
-        """Build the first message to a worker; raises WorkerError when there are too few cores."""
+        """Build the first message to a worker; raises WorkerError when there are too few cores.
+
+        With trace, for an evaluation, requests come one by one whatever the scenario.
+        """
         allowed = os.sched_getaffinity(0)
         if len(allowed) < cell["threads"]:
             raise process.WorkerError(
                 "unsupported",
                 "{} threads asked for, {} cores there".format(cell["threads"], len(allowed)),
             )
+        flow = scenarios.Flow(1, 1) if trace else self.flow(cell, len(allowed))
         dataset = self.job["dataset"]
         return {
             "do": "load",
             "cell": cell,
             "path": self.model(cell),
-            "cpus": cpus.choose(cell["threads"], allowed),
+            "cpus": cpus.choose(cell["threads"] * flow.streams, allowed),
+            "streams": flow.streams,
+            "requests": flow.requests,
             "trace": trace,
             "dataset": dataset,
             "dataset_path": self.blob(dataset["artifact"]) if dataset else None,
         }
+
+    def flow(self, cell: wire.Cell, cores: int) -> scenarios.Flow:
+        """How requests come to a cell when it may have so many cores."""
+        scenario = self.job["scenarios"][cell["scenario"]]
+        flow: scenarios.Flow = scenarios.find(cell["scenario"]).flow(
+            scenario, max(1, cores // cell["threads"])
+        )
+        return flow
 
     @property
     def timeout(self) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import platform
@@ -11,29 +10,21 @@ import sys
 import time
 from typing import Any, Dict, List, Optional
 
-from agents import proc
-
-
-def read(path: str) -> Optional[str]:
-    """Read a small file of the kernel's; null when it is not there or not readable."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read().strip().strip("\0")
-    except OSError:
-        return None
+from agents import kernel, proc
+from agents.probes import temperature
 
 
 def cpu_model() -> Optional[str]:
     """Name of the processor, as /proc/cpuinfo or the device tree has it."""
-    for line in (read("/proc/cpuinfo") or "").splitlines():
+    for line in (kernel.text("/proc/cpuinfo") or "").splitlines():
         if line.lower().startswith(("model name", "hardware")):
             return line.partition(":")[2].strip()
-    return read("/proc/device-tree/model")
+    return kernel.text("/proc/device-tree/model")
 
 
 def cpu_flags() -> List[str]:
     """Instruction sets of the first CPU."""
-    for line in (read("/proc/cpuinfo") or "").splitlines():
+    for line in (kernel.text("/proc/cpuinfo") or "").splitlines():
         if line.lower().startswith(("flags", "features")):
             return line.partition(":")[2].split()
     return []
@@ -43,22 +34,12 @@ def clocks() -> Dict[str, Optional[str]]:
     """Governor and clock limits of the first CPU; null where the machine does not tell."""
     folder = "/sys/devices/system/cpu/cpu0/cpufreq/"
     names = ("scaling_governor", "scaling_cur_freq", "scaling_min_freq", "scaling_max_freq")
-    return {name: read(folder + name) for name in names}
-
-
-def temperatures() -> Dict[str, int]:
-    """Thermal zones by type, in thousandths of a degree Celsius."""
-    found = {}
-    for zone in sorted(glob.glob("/sys/class/thermal/thermal_zone*")):
-        value = read(zone + "/temp")
-        if value is not None and value.lstrip("-").isdigit():
-            found[read(zone + "/type") or os.path.basename(zone)] = int(value)
-    return found
+    return {name: kernel.text(folder + name) for name in names}
 
 
 def image() -> Optional[str]:
     """Name of the installed system."""
-    for line in (read("/etc/os-release") or "").splitlines():
+    for line in (kernel.text("/etc/os-release") or "").splitlines():
         if line.startswith("PRETTY_NAME="):
             return line.partition("=")[2].strip('"')
     return None
@@ -87,8 +68,8 @@ def collect(root: str) -> Dict[str, Any]:
         "available_kib": proc.meminfo()["MemAvailable"],
         "disk_free_bytes": shutil.disk_usage(existing).free,
         "clocks": clocks(),
-        "temperatures_millicelsius": temperatures(),
-        "board": read("/proc/device-tree/compatible"),
+        "temperatures_millicelsius": temperature.millicelsius(),
+        "board": kernel.text("/proc/device-tree/compatible"),
         "load_average": os.getloadavg(),
         "boot_id": proc.boot_id(),
         "clock": time.time(),

@@ -1,15 +1,12 @@
-"""One launch of one group: fresh workers side by side, one of them active at a time."""
+"""One launch of one group: fresh workers, one of them active at a time."""
 
 from __future__ import annotations
 
 import time
 from typing import Any, Dict, Optional
 
-from agents import proc, process, schedule, wire
+from agents import probes, process, scenarios, wire
 from agents.bench import Bench
-
-# With less memory than this left a board would swap or kill, so the launch goes one at a time.
-SPARE_KIB = 64 * 1024
 
 
 class Arm:
@@ -19,14 +16,29 @@ class Arm:
         self.bench = bench
         self.cell = cell
         self.worker: Optional[process.Process] = None
-        self.record = empty_record(cell["id"])
+        self.start_over()
 
-    def ask(self, request: Dict[str, Any]) -> Any:
-        """Send one message, unless the cell has failed: a failure is its result from then on."""
+    def start_over(self) -> None:
+        """Forget what was measured."""
+        self.close()
+        self.record = empty_record(self.cell["id"])
+        self.start_ns: Optional[int] = None  # from spawning the process to its first answer
+        self.typical_ns: Optional[int] = None  # of a sample, when it was warm
+
+    @property
+    def scenario(self) -> wire.Scenario:
+        """The parameters of the cell's scenario."""
+        return self.bench.job["scenarios"][self.cell["scenario"]]
+
+    def ask(self, request: Dict[str, Any], seconds: float = 0.0) -> Any:
+        """Send one message, unless the cell has failed: a failure is its result from then on.
+
+        `seconds` is how long it takes by itself, besides what any answer may take.
+        """
         if self.worker is None:
             return None
         try:
-            return self.worker.ask(request, self.bench.timeout)
+            return self.worker.ask(request, self.bench.timeout + seconds)
         except process.WorkerError as error:
             self.fail(error)
             return None
@@ -39,26 +51,35 @@ class Arm:
 
     def open(self, purpose: str) -> None:
         """Spawn the worker, load the model, run it once."""
+        self.start_ns = None
         try:
             request = self.bench.load_request(self.cell, trace=False)
         except process.WorkerError as error:
             self.fail(error)
             return
         self.record["cpus"] = request["cpus"]
-        self.worker = self.bench.spawn(self.cell, purpose)
+        self.record["streams"] = request["streams"]
+        worker = self.worker = self.bench.spawn(self.cell, purpose)
         loaded = self.ask(request)
         if loaded:
+            # What made the inputs is ours, and takes as long for every model.
+            self.start_ns = worker.answered_ns - worker.spawned_ns - loaded["feed_ns"]
             self.record["load_ns"] = loaded["load_ns"]
             self.record["import_ns"] = loaded["import_ns"]
             self.record["first_ns"] = loaded["first_ns"]
 
     def warm(self) -> None:
         """Warm up until steady."""
-        self.record["warmup"] = self.ask({"do": "warmup", "timing": self.bench.job["timing"]})
+        warmed = self.ask({"do": "warmup", "timing": self.bench.job["timing"]})
+        if warmed:
+            self.record["warmup"] = warmed["warmup"]
+            self.typical_ns = warmed["typical_ns"]
 
     def block(self) -> None:
         """Measure one block."""
-        samples = self.ask({"do": "block", "timing": self.bench.job["timing"]})
+        # A sample of many requests may be long, and a block has three at least.
+        few = 10e-9 * (self.typical_ns or 0)
+        samples = self.ask({"do": "block", "timing": self.bench.job["timing"]}, few)
         if samples:
             self.record["blocks"].append(samples)
 
@@ -68,6 +89,7 @@ class Arm:
         if end:
             self.record["memory"] = end["memory"]
             self.record["noise"] = end["noise"]
+            self.record["call_overhead_ns"] = end["call_overhead_ns"]
             self.record["executed"] = end["executed"]
         self.close()
 
@@ -93,23 +115,24 @@ def empty_record(cell: str) -> wire.CellLaunch:
         "executed": {},
         "noise": None,
         "cpus": [],
+        "streams": 1,
+        "call_overhead_ns": None,
+        "trials": [],
     }
 
 
 def run(bench: Bench, group: wire.Group, ordinal: int, skip: Dict[str, str]) -> wire.LaunchEvent:
     """Measure one launch of a group; cells in `skip` (id -> reason) are left out."""
     started, clock = time.time(), time.monotonic()
+    before = probes.read_all()
     ids = [cell for cell in group["cells"] if cell not in skip]
+    name = bench.job["cells"][group["cells"][0]]["scenario"]
+    scenario = scenarios.find(name)
     seed = "{}/{}/{}".format(bench.job["seed"], group["id"], ordinal)
-    order = schedule.order(ids, bench.job["timing"]["blocks"], seed)
-    purpose = "launch{}".format(ordinal)
+    order = scenario.order(ids, bench.job["scenarios"][name]["blocks"], seed)
     arms = new_arms(bench, ids)
     try:
-        interleaved = side_by_side(arms, order, purpose)
-        if not interleaved:
-            close_all(arms)
-            arms = new_arms(bench, ids)
-            one_at_a_time(arms, order, purpose)
+        interleaved = scenario.measure(arms, order, "launch{}".format(ordinal))
     finally:
         close_all(arms)
     return {
@@ -121,6 +144,7 @@ def run(bench: Bench, group: wire.Group, ordinal: int, skip: Dict[str, str]) -> 
         "interleaved": interleaved,
         "spawn_order": order.spawn,
         "block_order": order.blocks,
+        "conditions": {"before": before, "after": probes.read_all()},
         "cells": [arms[cell].record for cell in ids],
     }
 
@@ -128,36 +152,6 @@ def run(bench: Bench, group: wire.Group, ordinal: int, skip: Dict[str, str]) -> 
 def new_arms(bench: Bench, ids: "list[str]") -> Dict[str, Arm]:
     """Return an arm for each cell."""
     return {cell: Arm(bench, bench.job["cells"][cell]) for cell in ids}
-
-
-def side_by_side(arms: Dict[str, Arm], order: schedule.Order, purpose: str) -> bool:
-    """Measure with all workers alive; returns false, and measures nothing, if memory is short."""
-    largest = SPARE_KIB
-    for cell in order.spawn:
-        arms[cell].open(purpose)
-        worker = arms[cell].worker
-        if worker is not None:
-            largest = max(largest, worker.rss_kib())
-        if len(arms) > 1 and proc.meminfo()["MemAvailable"] < largest:
-            return False
-    for cell in order.warmup:
-        arms[cell].warm()
-    for cell in order.blocks:
-        arms[cell].block()
-    for cell in order.spawn:
-        arms[cell].finish()
-    return True
-
-
-def one_at_a_time(arms: Dict[str, Arm], order: schedule.Order, purpose: str) -> None:
-    """Measure each cell alone, in the order of spawning."""
-    for cell in order.spawn:
-        arm = arms[cell]
-        arm.open(purpose)
-        arm.warm()
-        for _ in range(order.blocks.count(cell)):
-            arm.block()
-        arm.finish()
 
 
 def close_all(arms: Dict[str, Arm]) -> None:

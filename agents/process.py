@@ -33,7 +33,9 @@ class Process:
 
     def __init__(self, command: List[str], environment: Dict[str, str], log: str) -> None:
         self.log = log
+        self.answered_ns = 0
         with open(log, "wb") as errors:
+            self.spawned_ns = time.perf_counter_ns()
             self.child = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
@@ -77,6 +79,7 @@ class Process:
             if not data:
                 raise WorkerError("failed", self.cause_of_death(doing))
             self.buffer += data
+        self.answered_ns = time.perf_counter_ns()
         line, _, rest = bytes(self.buffer).partition(b"\n")
         self.buffer = bytearray(rest)
         return line

@@ -27,6 +27,12 @@ def order(cells: Sequence[str], blocks: int, seed: str) -> Order:
     )
 
 
+def in_turn(cells: Sequence[str], blocks: int, seed: str) -> Order:
+    """Draw an order in which each cell is alone, from its start to its last block."""
+    spawn = shuffled(cells, random.Random(seed))
+    return Order(spawn, spawn, [cell for cell in spawn for _ in range(blocks)])
+
+
 def shuffled(cells: Sequence[str], generator: random.Random) -> List[str]:
     """Return a random permutation."""
     return generator.sample(list(cells), len(cells))

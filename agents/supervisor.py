@@ -7,7 +7,7 @@ import json
 import os
 from typing import IO, Any, Dict, Iterator, List, Optional, Set, Tuple
 
-from agents import evaluation, launch, proc, wire
+from agents import evaluation, floor, launch, proc, wire
 from agents.bench import Bench
 from agents.journal import Journal
 
@@ -27,6 +27,7 @@ class Supervisor:
         self.spent_s = 0.0
         self.skip: Dict[str, str] = dict(self.job["skip"])
         self.failures: Dict[str, int] = {}
+        self.has_floor = False
         self.done_evaluations: Set[str] = set(self.job["done_evaluations"])
         self.done_launches: Set[Tuple[str, int]] = {
             (group, ordinal) for group, ordinal in self.job["done_launches"]
@@ -36,7 +37,10 @@ class Supervisor:
 
     def learn(self, event: Dict[str, Any]) -> None:
         """Take in an event of the journal, new or from before a restart."""
-        if event["kind"] == "evaluation":
+        if event["kind"] == "floor":
+            self.spent_s += event["seconds"]
+            self.has_floor = True
+        elif event["kind"] == "evaluation":
             self.spent_s += event["seconds"]
             self.done_evaluations.add(event["evaluation"])
             if event["status"] != "ok":
@@ -76,11 +80,13 @@ class Supervisor:
         self.record(dict(finished, elapsed_s=self.spent_s))
 
     def steps(self) -> "Iterator[Tuple[str, Any]]":
-        """What is to be done, in order: evaluations, then launch by launch through all groups.
+        """What is to be done, in order: floor, evaluations, then launches through all groups.
 
         Every group gets its first launch before any gets its second, so that a budget that ends
         early leaves each with as many as the others.
         """
+        if not self.has_floor:
+            yield "the cost of measuring itself", lambda: floor.run(self.bench)
         for item in self.job["evaluations"]:
             if item["id"] not in self.done_evaluations:
                 yield "evaluate " + item["id"], lambda item=item: evaluation.run(self.bench, item)

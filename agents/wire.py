@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Literal, Optional, TypedDict
 
-JOB_SCHEMA = "edgeproof.job/1"
+JOB_SCHEMA = "edgeproof.job/2"
+SINGLE_STREAM, MULTI_STREAM, OFFLINE = "single-stream", "multi-stream", "offline"
+SERVER, COLD_START, SUSTAINED = "server", "cold-start", "sustained"
+# MLPerf's names, and two of ours.
+SCENARIOS = (SINGLE_STREAM, MULTI_STREAM, OFFLINE, SERVER, COLD_START, SUSTAINED)
 
 Status = Literal["ok", "failed", "unsupported", "invalid"]
 
@@ -54,6 +58,16 @@ class Group(TypedDict):
     launches: int
 
 
+class Scenario(TypedDict):
+    """How requests come to a cell; the parameters of one of SCENARIOS."""
+
+    streams: Optional[int]  # requests in flight at once; null: as many as the cores hold
+    requests: int  # inferences that make up one sample
+    seconds: float  # sustained: how long the load lasts; server: how long one rate is tried
+    target_ns: Optional[int]  # server: what p99 must stay under
+    blocks: int  # of each cell in a launch; sustained: its whole minutes; server: none
+
+
 class Evaluation(TypedDict):
     """A first run of one model file in one runtime: does it load, and is it right."""
 
@@ -77,9 +91,8 @@ class Runtime(TypedDict):
 
 
 class Timing(TypedDict):
-    """How much each launch measures."""
+    """How long a block and the warm-up before it last."""
 
-    blocks: int
     block_iterations: int
     block_ns: int
     warmup_iterations: int
@@ -100,6 +113,7 @@ class Job(TypedDict):
     runtimes: Dict[str, Runtime]
     files: Dict[str, Dict[str, str]]  # artifact -> suffix -> sha256 of the file; the model's first
     dataset: Optional[Dataset]
+    scenarios: Dict[str, Scenario]  # by name, those of the cells
     cells: Dict[str, Cell]
     evaluations: List[Evaluation]
     groups: List[Group]
@@ -136,10 +150,29 @@ class Warmup(TypedDict):
 
 
 class Noise(TypedDict):
-    """What disturbed a cell's timed blocks."""
+    """What disturbed a cell's timed blocks.
 
-    involuntary_switches: int
-    run_delay_ns: Optional[int]  # time runnable but waiting for a core, /proc/self/schedstat
+    `preempted` has a row [block, sample, switches, run_delay_ns] for each sample during which the
+    process lost a core against its will. Run delay is the time that it was runnable but waited for
+    one, by /proc/self/schedstat; null where the kernel does not count it.
+    """
+
+    preempted: List[List[Optional[int]]]
+    run_delay_ns: Optional[int]  # over all blocks
+
+
+class Trial(TypedDict):
+    """The server scenario at one rate: requests that arrive at random (Poisson)."""
+
+    rate: float  # requests a second
+    latencies_ns: List[int]  # from the scheduled arrival to the answer, in order of arrival
+
+
+class Conditions(TypedDict):
+    """Readings of the probes (agents/probes) by name; null where the machine has none."""
+
+    before: Dict[str, Any]
+    after: Dict[str, Any]
 
 
 class CellLaunch(TypedDict):
@@ -148,7 +181,7 @@ class CellLaunch(TypedDict):
     cell: str
     status: Status
     reason: Optional[str]
-    blocks: List[List[int]]  # ns per inference, in order; the first of each block follows a switch
+    blocks: List[List[int]]  # ns of each sample, in order; what a sample is, the scenario says
     load_ns: Optional[int]
     import_ns: Optional[int]
     first_ns: Optional[int]
@@ -157,6 +190,9 @@ class CellLaunch(TypedDict):
     executed: Executed
     noise: Optional[Noise]
     cpus: List[int]
+    streams: int  # requests in flight at once, as they were
+    call_overhead_ns: Optional[int]  # see agents.backends.Session.native_ns; median of a launch
+    trials: List[Trial]  # of the server scenario; blocks is empty then
 
 
 class LaunchEvent(TypedDict):
@@ -170,6 +206,7 @@ class LaunchEvent(TypedDict):
     interleaved: bool  # false: memory did not allow the workers side by side
     spawn_order: List[str]
     block_order: List[str]
+    conditions: Conditions
     cells: List[CellLaunch]
 
 
@@ -185,6 +222,17 @@ class EvaluationEvent(TypedDict):
     nonfinite: int  # samples with a NaN or infinite score
     seconds: float
     executed: Executed
+
+
+class FloorEvent(TypedDict):
+    """Journal line: what measuring costs by itself on this device."""
+
+    kind: Literal["floor"]
+    reason: Optional[str]  # why the worker has measured nothing
+    loop_ns: List[int]  # the timed loop around a call that does nothing
+    supervisor_kib: int  # peak resident memory of the supervisor
+    worker_kib: Optional[int]  # of a worker before it imports a runtime
+    seconds: float
 
 
 class DoingEvent(TypedDict):

@@ -6,20 +6,14 @@ import gc
 import importlib
 import json
 import os
-import resource
 import signal
 import sys
 import time
 from statistics import median
-from typing import Any, Dict, List, Optional, TextIO
+from typing import Any, Callable, Dict, List, Optional, TextIO
 
-from agents import backends, feed, proc, wire
+from agents import arrivals, backends, feed, loop, proc, streams, stretch, wire
 
-STEADY_WINDOW = 10
-STEADY_TOLERANCE = 0.02
-# Slow models: a block need not be longer than this to make the switch between workers cheap.
-BLOCK_CAP_NS = 500_000_000
-FEWEST_IN_BLOCK = 3
 TOP = 5
 
 
@@ -29,10 +23,16 @@ class Worker:
     def __init__(self) -> None:
         self.floor_kib = proc.status_kib("VmHWM")
         self.session: Any = None
+        self.streams: Any = None
+        # What is timed: a session or a query. A sample; and a request to every stream at once.
+        self.sample: Any = None
+        self.at_once: Any = None
         self.cell: Any = None
+        self.requests = 1
         self.typical_ns = 0
-        self.switches = 0
-        self.run_delay_ns: Optional[int] = 0
+        self.blocks = 0
+        self.noise: wire.Noise = {"preempted": [], "run_delay_ns": 0}
+        self.overheads: List[int] = []
 
     def load(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """Import the runtime, load the model, feed it and run it once, each timed."""
@@ -43,14 +43,23 @@ class Worker:
         importlib.import_module("numpy")
         importlib.import_module(backend.MODULE)
         imported = time.perf_counter_ns()
-        self.session = backend.load(request["path"], self.cell, request["trace"])
+        self.session = backend.load(
+            request["path"], self.cell, request["streams"], request["trace"]
+        )
         loaded = time.perf_counter_ns()
         data = feed.timing_inputs(self.cell, request["dataset_path"], request["dataset"])
-        specs = self.cell["inputs"]
-        self.session.bind(feed.as_runtime_wants(data, specs, self.session.input_dtypes))
-        first = self.timed(1)[0]
+        inputs = feed.as_runtime_wants(data, self.cell["inputs"], self.session.input_dtypes)
+        fed = time.perf_counter_ns()
+        self.session.bind(inputs)
+        first = loop.timed(self.session, 1).samples[0]
         self.check_batch()
-        return {"import_ns": imported - started, "load_ns": loaded - imported, "first_ns": first}
+        self.open_streams(inputs, request["streams"], request["requests"])
+        return {
+            "import_ns": imported - started,
+            "load_ns": loaded - imported,
+            "feed_ns": fed - loaded,
+            "first_ns": first,
+        }
 
     def check_batch(self) -> None:
         """Refuse a model that took the batch but did not carry it through to its outputs."""
@@ -63,47 +72,53 @@ class Worker:
                 )
             )
 
-    def timed(self, iterations: int) -> List[int]:
-        """Time each of some inferences, ns; nothing but the inference is between the clocks."""
-        infer, clock = self.session.infer, time.perf_counter_ns
-        samples = [0] * iterations
-        for at in range(iterations):
-            begin = clock()
-            infer()
-            samples[at] = clock() - begin
-        return samples
+    def open_streams(self, inputs: Dict[str, Any], count: int, requests: int) -> None:
+        """Open the further streams, and have each answer a first request: it may take memory."""
+        self.streams = streams.opened(self.session, inputs, count)
+        self.requests = requests
+        self.sample = self.session if requests == 1 else streams.Query(self.streams, requests)
+        self.at_once = self.session if count == 1 else streams.Query(self.streams, count)
+        if count > 1:
+            self.at_once.infer()
 
-    def warmup(self, timing: wire.Timing) -> wire.Warmup:
-        """Run until two successive windows have medians within 2%, or the cap is reached."""
-        begin = time.perf_counter_ns()
-        samples: List[int] = []
-        steady = False
-        while time.perf_counter_ns() - begin < timing["warmup_cap_ns"]:
-            samples += self.timed(STEADY_WINDOW)
-            elapsed = time.perf_counter_ns() - begin
-            enough = len(samples) >= timing["warmup_iterations"] and elapsed >= timing["warmup_ns"]
-            steady = is_steady(samples)
-            if enough and steady:
-                break
-        self.typical_ns = int(median(samples[-STEADY_WINDOW:]))
-        return {
-            "iterations": len(samples),
-            "steady": steady,
-            "ns": time.perf_counter_ns() - begin,
-        }
+    def floor(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """Time calls that do nothing, after as many to warm up; no runtime is imported."""
+        os.sched_setaffinity(0, request["cpus"])
+        session = backends.find("_null").Session()
+        loop.timed(session, request["calls"])
+        timed = loop.timed(session, request["calls"])
+        return {"loop_ns": timed.samples, "worker_kib": self.floor_kib}
+
+    def warmup(self, timing: wire.Timing) -> Dict[str, Any]:
+        """Warm up all streams until steady, and note how long a sample then takes."""
+        warmed, typical_ns = loop.warm_up(self.at_once, timing)
+        self.typical_ns = max(1, typical_ns * self.requests // self.streams.count)
+        return {"warmup": warmed, "typical_ns": self.typical_ns}
 
     def block(self, timing: wire.Timing) -> List[int]:
-        """Time one block with the garbage collector off, and note what disturbed it."""
-        switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+        """Time one block."""
+        size = loop.block_size(self.typical_ns, timing)
+        return self.watched(lambda: loop.timed(self.sample, size))
+
+    def stretch(self, seconds: float) -> List[int]:
+        """Time a block that lasts so long."""
+        return self.watched(lambda: stretch.run(self.sample, seconds))
+
+    def watched(self, measure: Callable[[], loop.Timed]) -> List[int]:
+        """Time a block, and keep what disturbed it."""
         delay = proc.run_delay_ns()
-        samples = self.timed(block_size(self.typical_ns, timing))
+        timed = measure()
         after = proc.run_delay_ns()
-        self.switches += resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - switches
-        if delay is None or after is None or self.run_delay_ns is None:
-            self.run_delay_ns = None
-        else:
-            self.run_delay_ns += after - delay
-        return samples
+        self.noise["preempted"] += [[self.blocks, *row] for row in timed.preempted]
+        self.noise["run_delay_ns"] = added(self.noise["run_delay_ns"], delay, after)
+        self.overheads += timed.overheads
+        self.blocks += 1
+        return timed.samples
+
+    def serve(self, request: Dict[str, Any]) -> List[int]:
+        """Answer requests that arrive at random; returns their latencies, ns."""
+        gaps = arrivals.poisson_gaps_ns(request["rate"], request["requests"], request["seed"])
+        return arrivals.Trial(gaps, request["target_ns"]).run(self.streams)
 
     def finish(self) -> Dict[str, Any]:
         """Read memory first, then what ran: asking the runtime may allocate."""
@@ -112,11 +127,12 @@ class Worker:
             "anon_kib": proc.status_kib("RssAnon"),
             "floor_kib": self.floor_kib,
         }
-        noise: wire.Noise = {
-            "involuntary_switches": self.switches,
-            "run_delay_ns": self.run_delay_ns,
+        return {
+            "memory": memory,
+            "noise": self.noise if self.blocks else None,
+            "call_overhead_ns": int(median(self.overheads)) if self.overheads else None,
+            "executed": self.session.executed(),
         }
-        return {"memory": memory, "noise": noise, "executed": self.session.executed()}
 
     def evaluate(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """Run the dataset through the model; returns the best classes of each sample."""
@@ -151,20 +167,11 @@ class Worker:
         return first.reshape(first.shape[0], -1)[:samples]
 
 
-def is_steady(samples: List[int]) -> bool:
-    """Whether the last two windows of samples have medians within the tolerance."""
-    if len(samples) < 2 * STEADY_WINDOW:
-        return False
-    last = median(samples[-STEADY_WINDOW:])
-    before = median(samples[-2 * STEADY_WINDOW : -STEADY_WINDOW])
-    return abs(last - before) <= STEADY_TOLERANCE * before
-
-
-def block_size(typical_ns: int, timing: wire.Timing) -> int:
-    """Inferences in a block: enough to last block_ns, fewer than usual for a slow model."""
-    typical = max(typical_ns, 1)
-    usual = min(timing["block_iterations"], BLOCK_CAP_NS // typical + 1)
-    return max(FEWEST_IN_BLOCK, usual, -(-timing["block_ns"] // typical))
+def added(total: Optional[int], before: Optional[int], after: Optional[int]) -> Optional[int]:
+    """The total with one more difference; null once a reading is missing."""
+    if total is None or before is None or after is None:
+        return None
+    return total + after - before
 
 
 def best_classes(scores: Any) -> List[List[int]]:
@@ -225,12 +232,18 @@ def private_stdout() -> TextIO:
 def answer(worker: Worker, request: Dict[str, Any]) -> Any:
     """Do what one message asks."""
     verb = request["do"]
+    if verb == "floor":
+        return worker.floor(request)
     if verb == "load":
         return worker.load(request)
     if verb == "warmup":
         return worker.warmup(request["timing"])
     if verb == "block":
         return worker.block(request["timing"])
+    if verb == "stretch":
+        return worker.stretch(request["seconds"])
+    if verb == "serve":
+        return worker.serve(request)
     if verb == "evaluate":
         return worker.evaluate(request)
     if verb == "finish":
@@ -259,5 +272,5 @@ def main(arguments: List[str]) -> None:
             reply = {"error": failure(error, lacks)}
         channel.write(json.dumps(reply) + "\n")
         channel.flush()
-        if request["do"] != "block":
+        if request["do"] not in ("block", "stretch"):
             gc.collect()

@@ -8,14 +8,12 @@ is t over the launches. N=LAUNCHES sets their number.
 Of ONNX Runtime the wheel holds the same code twice, linked into its Python module and as a library;
 the worker runs the one, the C loop the other.
 
-The rest is what the harness itself costs: the timing loop around an empty call, the memory of a
-supervisor that waits for its device, and that of a worker before it imports a runtime.
+The rest is what the harness itself costs, as every job measures it: the timing loop around an empty
+call, the memory of the supervisor, and that of a worker before it imports a runtime.
 """
 
 from __future__ import annotations
 
-import fcntl
-import gc
 import json
 import os
 import subprocess
@@ -25,9 +23,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, cast
 
-from agents import cpus, proc, supervisor, worker
+from agents import journal, wire
 from benchmarks.native import loops
 from benchmarks.native.loops import UnavailableError
 from benchmarks.native.models import MODELS
@@ -40,51 +38,25 @@ RUNTIMES = ("openvino", "onnxruntime", "litert")
 NO_LOOP = {"litert": "no C loop: the ai-edge-litert wheel has no C headers"}
 # What the bias may be: whichever is larger.
 TOLERANCE, TOLERANCE_US = 0.01, 2.0
-FLOOR_ITERATIONS, FLOOR_ROUNDS = 1000, 50
-SUPERVISOR_TIMEOUT_S, SETTLED_S = 20.0, 0.5
+SUPERVISOR_TIMEOUT_S = 60.0
 
 Row = dict[str, Any]
 
 
-class NullSession:
-    """A session whose inference does nothing."""
-
-    def __init__(self) -> None:
-        self.infer = lambda: None
-
-
-def loop_floor_us() -> float:
-    """Median of what the worker's own loop reads around an empty call."""
-    subject = worker.Worker()
-    subject.session = NullSession()
-    gc.disable()
-    try:
-        with loops.pinned(cpus.choose(1, os.sched_getaffinity(0))):
-            rounds = [median(subject.timed(FLOOR_ITERATIONS)) for _ in range(FLOOR_ROUNDS)]
-    finally:
-        gc.enable()
-    return median(rounds) / 1000
-
-
-def supervisor_rss_mib(pair: Pair) -> float:
-    """Peak resident memory of a supervisor that waits while another has the device."""
-    shop = pair.shop
-    folder = Path(shop.bench(shop.job([pair.cell])).folder)
+def floors(shop: Workshop) -> Row:
+    """What a supervisor says of itself, its loop and its worker, in a job with nothing else."""
+    folder = Path(shop.bench(shop.job([], groups=[])).folder)
     command = [shop.python, str(shop.agent), "supervise", str(folder)]
-    with (shop.root / "lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        child = subprocess.Popen(command, cwd="/")
-        try:
-            deadline = time.monotonic() + SUPERVISOR_TIMEOUT_S
-            while not (folder / supervisor.IDENTITY).exists():
-                if child.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError("the supervisor did not start")
-                time.sleep(0.01)
-            time.sleep(SETTLED_S)
-            return proc.status_kib("VmHWM", str(child.pid)) / 1024
-        finally:
-            child.kill()
-            child.wait()
+    subprocess.run(command, cwd="/", check=True, timeout=SUPERVISOR_TIMEOUT_S)
+    _, events = journal.read(str(folder / journal.NAME))
+    told = cast(wire.FloorEvent, next(event for event in events if event["kind"] == "floor"))
+    if told["worker_kib"] is None:
+        raise RuntimeError(f"no floor was measured: {told['reason']}")
+    return {
+        "loop_floor_us": round(median(told["loop_ns"]) / 1000, 3),
+        "supervisor_rss_mib": round(told["supervisor_kib"] / 1024, 1),
+        "worker_floor_mib": round(told["worker_kib"] / 1024, 1),
+    }
 
 
 def make_pairs(shop: Workshop, scratch: Path) -> Iterator[Pair]:
@@ -195,17 +167,12 @@ def main() -> None:
         closing(Workshop(Path(folder) / "root")) as shop,
     ):
         pairs = list(make_pairs(shop, Path(folder)))
-        floors = {
-            "loop_floor_us": round(loop_floor_us(), 3),
-            "supervisor_rss_mib": round(supervisor_rss_mib(pairs[0]), 1),
-        }
+        floor = floors(shop)
         measure(pairs, launches)
-    worker_floors = [kib for pair in pairs for kib in pair.floor_kib]
-    floors["worker_floor_mib"] = round(max(worker_floors) / 1024, 1)
     rows = [row_of(pair) for pair in pairs]
     print("\n".join(lines(rows)))
-    print(", ".join(f"{name} {value}" for name, value in floors.items()))
-    print(json.dumps({"bench": "overhead", "rows": rows, **floors}))
+    print(", ".join(f"{name} {value}" for name, value in floor.items()))
+    print(json.dumps({"bench": "overhead", "rows": rows, **floor}))
 
 
 if __name__ == "__main__":

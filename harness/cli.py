@@ -19,7 +19,7 @@ from rich.table import Table
 
 from harness.devices import Device, choose, load_inventory
 from harness.errors import EdgeproofError, InputError
-from harness.study import load_study, seconds
+from harness.study import Compare, load_study, seconds
 
 EXIT_PASS, EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_DEVICE = 0, 1, 3, 4
 # As the shell has it for SIGINT, and as sysexits.h has it for a fault in the program itself: an
@@ -121,7 +121,7 @@ def gate(**options: Any) -> None:
             where=str(options["study"]),
             next_step="add `gates:`, or use edgeproof run",
         )
-    report, code = _measured(**options)
+    report, code = _measured(**options, compare=("variants",))  # no gate asks about runtimes
     verdict = gates.overall(report["verdicts"])
     click.echo(f"gate: {verdict}", err=True)
     codes = {"pass": EXIT_PASS, "fail": EXIT_FAILED, "inconclusive": EXIT_INCONCLUSIVE}
@@ -137,8 +137,9 @@ def _measured(
     resume: str | None,
     mode: str,
     as_json: bool,
+    compare: Compare | None = None,
 ) -> tuple[dict[str, Any], int]:
-    from harness import controller, progress
+    from harness import controller, foresight, progress
     from harness.store import Store
     from reports import document
 
@@ -150,6 +151,9 @@ def _measured(
     known = (store.inventory(run_id) if run_id else None) or _found_inventory(study.parent)
     inventory = inventory or known
     begun = store.load(run_id) if run_id else None
+    compare = controller.compare_of(begun) if begun else compare
+    if compare:
+        wanted = wanted.with_compare(compare)
     its_own = [device.name for device in begun.devices] if begun else wanted.devices
     devices = choose(load_inventory(inventory), names or its_own)
     inputs = controller.look_into(wanted)
@@ -158,6 +162,8 @@ def _measured(
         controller.check_devices(devices, begun)
     else:
         run_id = controller.create(inputs, devices, store, inventory)
+    for line in foresight.before(store.load(run_id), wanted.measure.budget):
+        click.echo(f"note: {line}", err=True)
     with progress.display(mode, wanted.measure.budget) as show:
         outcomes = controller.execute(run_id, inputs, devices, store, show)
     report = document.build(store.load(run_id))

@@ -15,7 +15,7 @@ from typing import Any, cast
 from sqlalchemy.exc import SQLAlchemyError
 
 from agents import wire
-from harness import artifact, dataset, deploy, plan, provision, session
+from harness import artifact, dataset, deploy, foresight, plan, provision, session
 from harness.connections import Connection, local, ssh
 from harness.deploy import Blob, Site
 from harness.devices import Device
@@ -24,7 +24,7 @@ from harness.plan import DevicePlan
 from harness.progress import Display
 from harness.session import Event, Session
 from harness.store import Store, now
-from harness.study import Study, parse_study
+from harness.study import Compare, Study, parse_study
 from reports import verdicts
 from reports.run import CellRecord, DeviceRecord, GroupRecord, Run
 
@@ -99,7 +99,10 @@ def create(inputs: Inputs, devices: Sequence[Device], store: Store, inventory: P
 
 
 def check_same(inputs: Inputs, run: Run, dataset_sha256: str | None) -> None:
-    """Refuse to go on with a run whose study or files are no longer those it began with."""
+    """Refuse to go on with a run whose study or files are no longer those it began with.
+
+    The groups are those that the run began with (`compare_of`), whatever the study says now.
+    """
     document = inputs.study.with_budget(1.0).document()
     began = parse_study(run.study, inputs.study.folder).with_budget(1.0).document()
     if document != began:
@@ -116,6 +119,11 @@ def check_same(inputs: Inputs, run: Run, dataset_sha256: str | None) -> None:
             raise _changed(now_there.path)
     if inputs.samples and inputs.samples.sha256 != dataset_sha256:
         raise _changed(inputs.samples.path)
+
+
+def compare_of(run: Run) -> Compare:
+    """Return which groups a run began with; those of `gate` are fewer than its study's."""
+    return parse_study(run.study, Path()).compare
 
 
 def check_devices(devices: Sequence[Device], run: Run) -> None:
@@ -200,6 +208,7 @@ class Board:
         self.site: Site | None = None
         self.stopping = threading.Event()
         self.outcome = "failed"
+        self.foreseen: list[str] | None = None  # gates that the budget cannot decide
 
     def work(self) -> None:
         """Do this device's part; a device that fails is a result, and the others go on."""
@@ -261,9 +270,10 @@ class Board:
     def _close_books(self, finished: wire.FinishedEvent) -> str:
         assert self.site
         session.forget(self.site, self.run)
+        ended = "the board-time budget ended before every launch was measured"
         reasons = {
             "done": None,
-            "budget": "the board-time budget ended before every launch was measured",
+            "budget": "; ".join([ended, *(self.foreseen or [])]),
             "stopped": f"stopped; go on with --resume {self.run}",
         }
         status = "stopped" if finished["reason"] == "stopped" else "ok"
@@ -346,17 +356,30 @@ class Board:
             self._look(event["group"], event["ordinal"] + 1)
         elif event["kind"] == "evaluation":
             self.store.add_evaluation(self.run, self.device.name, cast(wire.EvaluationEvent, event))
+        elif event["kind"] == "floor":
+            self.store.update_device(self.run, self.device.name, floor=event)
         elif event["kind"] == "doing":
             self.show.update(self.device.name, event["what"], cast(wire.DoingEvent, event))
             if self.stopping.is_set():
                 self._tell_to_stop()
 
     def _look(self, group: str, launches: int) -> None:
-        """At a look before the last, end a group all of whose latency gates are decided."""
+        """At a look before the last, end a group all of whose gates at looks are decided."""
+        if launches > 1 and self.foreseen is None:
+            self._foresee()
         looks = verdicts.LOOKS[self.inputs.study.measure.effort]
         if launches in looks[:-1] and self.site and self._is_decided(group):
             session.enough(self.site, self.run, group)
             self.say(f"{group}: decided after {launches} launches")
+
+    def _foresee(self) -> None:
+        """Say which gates the budget cannot decide: every group has had a launch by now."""
+        run, device = self.store.load(self.run), self.device.name
+        spent = self.store.board_seconds(self.run, device)
+        budget = self.inputs.study.measure.budget
+        self.foreseen = foresight.after_first_launches(run, device, spent, budget)
+        for line in self.foreseen:
+            self.say(line)
 
     def _is_decided(self, group: str) -> bool:
         return verdicts.is_decided(self.store.load(self.run), self.device.name, group)

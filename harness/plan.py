@@ -3,54 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from agents import backends, wire
 from harness.artifact import Artifact, Unresolvable, resolve_inputs
 from harness.devices import Device
+from harness.effort import EFFORTS, TIMING, Effort, on_the_wire
 from harness.study import Study
-from reports.sequential import QUICK, STANDARD, THOROUGH
 
 Artifacts = Mapping[tuple[str, str], Artifact]  # by (variant, format)
 
 
-@dataclass(frozen=True)
-class Effort:
-    """How much each group is measured.
-
-    The cost is board time: `launches` x cells of the group x (start and load + warm-up + blocks).
-    """
-
-    launches: int
-    timing: wire.Timing
-    cost: str
-
-
-def _timing(blocks: int) -> wire.Timing:
-    return {
-        "blocks": blocks,
-        "block_iterations": 10,
-        "block_ns": 15_000_000,
-        "warmup_iterations": 50,
-        "warmup_ns": 100_000_000,
-        "warmup_cap_ns": 5_000_000_000,
-        "answer_timeout_s": 120.0,
-    }
-
-
-# The last look is the most that is ever measured; latency gates that are decided at an earlier one
-# end their group there. The costs are for a network of up to 1.5 ms, whose blocks last 15 ms, with
-# about 1 s to start and 0.1 s to warm up; slower ones take 10 inferences a block and 50 to warm up.
-EFFORTS: Mapping[str, Effort] = {
-    # The fewest launches that can decide a gate on p95: a first look, or a large effect.
-    "quick": Effort(QUICK[-1], _timing(10), "about 9 s a cell: 7 x (1.1 s + 10 x 15 ms)"),
-    # Tells 3% from nothing at p50.
-    "standard": Effort(STANDARD[-1], _timing(20), "14 to 28 s a cell: 10 to 20 x (1.1 s + 0.3 s)"),
-    # Resolves small effects on a noisy board.
-    "thorough": Effort(THOROUGH[-1], _timing(20), "14 to 84 s a cell: 10 to 60 x (1.1 s + 0.3 s)"),
-}
+# Measured alone, so a second time beside the other runtimes would tell nothing new: the rows of the
+# runtimes stand next to each other anyway.
+WITHOUT_RUNTIME_GROUPS = (wire.SERVER, wire.SUSTAINED, wire.COLD_START)
 
 
 @dataclass(frozen=True)
@@ -70,6 +38,7 @@ class DevicePlan:
     cells: tuple[PlannedCell, ...]
     groups: tuple[wire.Group, ...]
     evaluations: tuple[wire.Evaluation, ...]
+    scenarios: Mapping[str, wire.Scenario]  # by name
     timing: wire.Timing
     budget_s: float
 
@@ -100,8 +69,12 @@ class _Setting:
     scenario: str
 
     def __str__(self) -> str:
-        shape = f"b{self.batch}/t{self.threads}"
-        return f"{self.runtime}/{self.precision}/{shape}/{self.scenario}"
+        return f"{self.runtime}/{self.without_runtime}"
+
+    @property
+    def without_runtime(self) -> str:
+        """Return what the cells of a group of runtimes share, beside the variant."""
+        return f"{self.precision}/b{self.batch}/t{self.threads}/{self.scenario}"
 
 
 def plan(
@@ -128,9 +101,10 @@ def plan(
     return DevicePlan(
         device=device.name,
         cells=tuple(_with_evaluation(item, known) for item in cells),
-        groups=tuple(_groups(study, settings, cells, effort.launches)),
+        groups=tuple(_groups(study, settings, cells, effort)),
         evaluations=tuple(evaluations),
-        timing=effort.timing,
+        scenarios={item.name: on_the_wire(item, effort) for item in study.scenarios},
+        timing=TIMING,
         budget_s=study.measure.budget,
     )
 
@@ -150,11 +124,10 @@ def job(
 ) -> wire.Job:
     """Make the job of a plan.
 
-    Cells of a runtime that is not in `runtimes` are left out, as are groups and evaluations that
-    lose all theirs: that runtime could not be brought onto the device.
+    Cells of a runtime that is not in `runtimes` are left out, as are evaluations and groups that
+    lose theirs: that runtime could not be brought onto the device.
     """
     cells = {key: cell for key, cell in plan.measurable.items() if cell["runtime"] in runtimes}
-    groups = [group.copy() for group in plan.groups if any(key in cells for key in group["cells"])]
     return {
         "schema": wire.JOB_SCHEMA,
         "run": run,
@@ -165,9 +138,12 @@ def job(
         "runtimes": dict(runtimes),
         "files": {key: dict(parts) for key, parts in files.items()},
         "dataset": dataset,
+        "scenarios": {
+            cell["scenario"]: plan.scenarios[cell["scenario"]] for cell in cells.values()
+        },
         "cells": cells,
         "evaluations": [item for item in plan.evaluations if item["cell"] in cells],
-        "groups": groups,
+        "groups": list(_reduced(plan.groups, cells)),
         "attempt": attempt,
         "skip": dict(skip or {}),
         "done_evaluations": sorted(done_evaluations),
@@ -175,12 +151,21 @@ def job(
     }
 
 
+def _reduced(groups: Iterable[wire.Group], cells: Container[str]) -> Iterator[wire.Group]:
+    """Leave out of groups the cells that are not there; a group of runtimes needs two."""
+    for group in groups:
+        held = [key for key in group["cells"] if key in cells]
+        if len(held) >= (2 if group["kind"] == "runtime" else 1):
+            yield {**group, "cells": held}
+
+
 def _as_lists(done: Iterable[tuple[str, int]]) -> list[list[Any]]:
     return [[group, ordinal] for group, ordinal in sorted(done)]
 
 
 def _settings(study: Study) -> Iterator[_Setting]:
-    axes = (study.runtimes, study.precisions, study.batch_sizes, study.threads, study.scenarios)
+    scenarios = [scenario.name for scenario in study.scenarios]
+    axes = (study.runtimes, study.precisions, study.batch_sizes, study.threads, scenarios)
     for combination in itertools.product(*axes):
         yield _Setting(*combination)
 
@@ -242,8 +227,12 @@ def _evaluations(cells: Sequence[PlannedCell]) -> list[wire.Evaluation]:
 
 
 def _groups(
-    study: Study, settings: Sequence[_Setting], cells: Sequence[PlannedCell], launches: int
+    study: Study, settings: Sequence[_Setting], cells: Sequence[PlannedCell], effort: Effort
 ) -> Iterator[wire.Group]:
+    """List the groups of variants, then those of runtimes.
+
+    Every measurable cell is in one group of variants; in one of runtimes only beside others.
+    """
     measurable = {item.cell["id"] for item in cells if item.status == "ok"}
     for setting in settings:
         ids = [f"{variant}/{setting}" for variant in _baseline_first(study)]
@@ -254,5 +243,27 @@ def _groups(
                 "kind": "variant",
                 "baseline": ids[0] if ids[0] in measurable else None,
                 "cells": held,
-                "launches": launches,
+                "launches": effort.launches_of(setting.scenario),
+            }
+    if "runtimes" in study.compare:
+        yield from _runtime_groups(study, settings, measurable, effort)
+
+
+def _runtime_groups(
+    study: Study, settings: Sequence[_Setting], measurable: Container[str], effort: Effort
+) -> Iterator[wire.Group]:
+    """List the groups of one variant in several runtimes, the study's first as the baseline."""
+    alike: dict[str, list[_Setting]] = {}
+    for setting in settings:
+        if setting.scenario not in WITHOUT_RUNTIME_GROUPS:
+            alike.setdefault(setting.without_runtime, []).append(setting)
+    for (shared, members), variant in itertools.product(alike.items(), _baseline_first(study)):
+        held = [key for key in (f"{variant}/{one}" for one in members) if key in measurable]
+        if len(held) > 1:
+            yield {
+                "id": f"runtime/{variant}/{shared}",
+                "kind": "runtime",
+                "baseline": held[0],
+                "cells": held,
+                "launches": effort.launches_of(members[0].scenario),
             }

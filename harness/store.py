@@ -25,7 +25,7 @@ from reports.run import (
     Run,
 )
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 LATEST = "latest"
 
 metadata = sa.MetaData()
@@ -55,6 +55,7 @@ devices = sa.Table(
     sa.Column("facts", sa.JSON, nullable=False),
     sa.Column("pushed_bytes", sa.JSON, nullable=False),
     sa.Column("seconds", sa.Float),
+    sa.Column("floor", sa.JSON(none_as_null=True)),  # a FloorEvent
     sa.Column("cells", sa.JSON, nullable=False),  # [{cell, status, reason}]
     sa.Column("groups", sa.JSON, nullable=False),
 )
@@ -71,6 +72,7 @@ launches = sa.Table(
     sa.Column("seconds", sa.Float, nullable=False),
     sa.Column("record", sa.JSON, nullable=False),  # a CellLaunch with the length of each block
     sa.Column("samples", sa.LargeBinary, nullable=False),  # see harness/samples.py
+    sa.Column("conditions", sa.JSON, nullable=False),  # around the whole launch of the group
     sa.UniqueConstraint("run", "device", "group_id", "ordinal", "cell"),
 )
 evaluations = sa.Table(
@@ -156,7 +158,7 @@ class Store:
                 )
 
     def update_device(self, run: str, name: str, **values: Any) -> None:
-        """Change columns of a device's row: status, reason, facts, pushed_bytes, seconds."""
+        """Change columns of a device's row: status, reason, facts, pushed_bytes, seconds, floor."""
         with self.engine.begin() as link:
             link.execute(_of_device(sa.update(devices), run, name).values(**values))
 
@@ -232,13 +234,17 @@ class Store:
         return str(found) if found else None
 
     def board_seconds(self, run: str, device: str) -> float:
-        """Board time that a device has spent on a run, over all its sessions."""
+        """Board time that a device has spent on a run, over all its sessions.
+
+        Of the floor, measured once a session, the last is kept and counts.
+        """
         columns = (launches.c.group_id, launches.c.ordinal, launches.c.seconds)
         mine = (launches.c.run == run) & (launches.c.device == device)
         with self.engine.connect() as link:
             launched = link.execute(sa.select(*columns).where(mine).distinct()).all()
-        evaluated = self._evaluations(run, device)
-        return float(sum(row.seconds for row in launched) + sum(e["seconds"] for e in evaluated))
+            floor = link.execute(_of_device(sa.select(devices.c.floor), run, device)).scalar()
+        events = [*self._evaluations(run, device), *([floor] if floor else [])]
+        return float(sum(row.seconds for row in launched) + sum(e["seconds"] for e in events))
 
     def failed_evaluations(self, run: str, device: str) -> dict[str, str]:
         """Evaluations in which a model did not run, with the reason."""
@@ -311,7 +317,14 @@ def _cell_record(device: str, item: dict[str, Any]) -> CellRecord:
 
 def _device_record(row: Any) -> DeviceRecord:
     return DeviceRecord(
-        row.name, row.profile, row.status, row.reason, row.facts, row.pushed_bytes, row.seconds
+        row.name,
+        row.profile,
+        row.status,
+        row.reason,
+        row.facts,
+        row.pushed_bytes,
+        row.seconds,
+        row.floor,
     )
 
 
@@ -330,11 +343,19 @@ def _launch_row(
         "seconds": launch["seconds"],
         "record": record,
         "samples": packed(cell["blocks"]),
+        "conditions": launch["conditions"],
     }
 
 
 def _launch_record(row: Any) -> LaunchRecord:
     record = dict(row.record)
     record["blocks"] = unpacked(row.samples, record.pop("block_lengths"))
-    launch = cast(wire.CellLaunch, record)
-    return LaunchRecord(row.device, row.group_id, row.ordinal, row.interleaved, row.seconds, launch)
+    return LaunchRecord(
+        row.device,
+        row.group_id,
+        row.ordinal,
+        row.interleaved,
+        row.seconds,
+        cast(wire.CellLaunch, record),
+        row.conditions,
+    )

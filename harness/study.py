@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,15 +19,15 @@ from pydantic import (
     model_validator,
 )
 
-from agents import backends
+from agents import backends, wire
 from harness import documents
 from harness.documents import Model, refused, unknown
+from harness.scenarios import Scenario
+from harness.scenarios import distinct as distinct_scenarios
 from reports.gates import METRICS
 
 SUFFIXES = {".onnx": "onnx", ".tflite": "tflite", ".xml": "openvino"}
 BUILD_KEYS = ("from", "prune", "quantize", "calibration")
-SCENARIOS = ("single-stream",)
-LATER_SCENARIOS = ("multi-stream", "offline", "server", "cold-start", "sustained")
 MAX_BUDGET_S = 7 * 24 * 3600.0
 MAX_LIST = 64
 
@@ -89,22 +89,21 @@ def _metric(name: str) -> str:
     return name
 
 
-def _scenario(name: str) -> str:
-    if name in LATER_SCENARIOS:
-        raise refused(
-            f"the scenario '{name}' is not yet available; this release measures single-stream",
-            "write scenarios: [single-stream]",
-        )
-    if name not in SCENARIOS:
-        raise refused(unknown("scenario", name, (*SCENARIOS, *LATER_SCENARIOS)))
-    return name
-
-
 def _distinct(items: tuple[Any, ...]) -> tuple[Any, ...]:
     repeated = [item for index, item in enumerate(items) if item in items[:index]]
     if repeated:
         raise refused(f"'{repeated[0]}' is listed twice")
     return items
+
+
+def _with_variants(groups: tuple[str, ...]) -> tuple[str, ...]:
+    """Groups of variants are always measured: the values of the cells come from them."""
+    if "variants" not in groups:
+        raise refused(
+            "the values of every cell come from groups of variants, so `variants` must be there",
+            "write compare: [variants, runtimes]",
+        )
+    return groups
 
 
 def _finite(value: float) -> float:
@@ -145,6 +144,7 @@ Dimension = Annotated[
 ]
 Number = Annotated[float, Field(strict=True), AfterValidator(_finite)]
 Axis = Field(min_length=1, max_length=MAX_LIST)
+Compare = tuple[Literal["variants", "runtimes"], ...]
 
 
 class Variant(Model):
@@ -207,6 +207,7 @@ class Gate(Model):
     metric: Annotated[Text, AfterValidator(_metric)]
     max: Number | None = None
     min: Number | None = None
+    scenario: Text | None = None  # asked of the cells of one scenario only
 
     @model_validator(mode="after")
     def _one_limit(self) -> Gate:
@@ -238,9 +239,16 @@ class Study(Model):
     threads: Annotated[
         tuple[Annotated[Count, Field(le=256)], ...], Axis, AfterValidator(_distinct)
     ] = (1,)
-    scenarios: Annotated[
-        tuple[Annotated[Text, AfterValidator(_scenario)], ...], Axis, AfterValidator(_distinct)
-    ] = ("single-stream",)
+    scenarios: Annotated[tuple[Scenario, ...], Axis, AfterValidator(distinct_scenarios)] = (
+        Scenario.model_validate(wire.SINGLE_STREAM),
+    )
+    # Which groups are measured: variants in a runtime, a variant in the runtimes.
+    compare: Annotated[
+        Compare,
+        Axis,
+        AfterValidator(_distinct),
+        AfterValidator(_with_variants),
+    ] = ("variants", "runtimes")
     dataset: DatasetSource | None = None
     measure: Measure = Measure()
     devices: Annotated[
@@ -277,6 +285,10 @@ class Study(Model):
         measure = self.measure.model_copy(update={"budget": seconds})
         return self.model_copy(update={"measure": measure})
 
+    def with_compare(self, compare: Compare) -> Study:
+        """Return this study with other groups."""
+        return self.model_copy(update={"compare": compare})
+
     def document(self) -> dict[str, Any]:
         """Return the study as plain data, which `parse_study` reads again."""
         return self.model_dump(mode="json")
@@ -299,8 +311,28 @@ def parse_study(data: Mapping[str, Any], folder: Path, source: str = "study") ->
 
 def _checked(document: documents.Document, folder: Path) -> Study:
     study = documents.validate(Study, document)
+    pointless = list(_pointless_gates(study, document))
+    if pointless:
+        raise documents.failure(document.path, pointless)
     study._folder = folder
     return study
+
+
+def _pointless_gates(study: Study, document: documents.Document) -> Iterator[documents.Problem]:
+    """Find the gates that would be asked of no cell, for want of a scenario."""
+    names = [scenario.name for scenario in study.scenarios]
+    for index, gate in enumerate(study.gates):
+        if gate.scenario is not None and gate.scenario not in names:
+            what = f"'{gate.scenario}' is no scenario of this study; it has {', '.join(names)}"
+            yield documents.problem(document, ("gates", index, "scenario"), what)
+            continue
+        asked = [gate.scenario] if gate.scenario else names
+        able = METRICS[gate.metric].scenarios
+        if not able.intersection(asked):
+            where = ", ".join(name for name in wire.SCENARIOS if name in able)
+            whose = "this gate asks" if gate.scenario else "this study has"
+            what = f"{gate.metric} is measured in {where}; {whose} {', '.join(asked)}"
+            yield documents.problem(document, ("gates", index, "metric"), what)
 
 
 def _missing_files(study: Study, document: documents.Document) -> list[documents.Problem]:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+import numpy as np
+
 from agents import wire
+from reports import stats
 from reports.estimate import Estimate, Interval
+from reports.gates import METRICS, Launchwise
 from reports.index import Index, Taken
+from reports.launchwise import log_ratios
+from reports.multiplicity import DIFFERENCE_ALPHA, holm
 from reports.run import CellRecord, GroupRecord
-from reports.stats import log_ratio, signed_rank_ratio, t_ratio
+from reports.sequential import STATISTICS, proof_above
 
 Finding = Literal["faster", "slower", "same", "undecided"]
 # A difference of exactly zero is never true, and interleaved runs of IDENTICAL models differ by
@@ -19,20 +26,26 @@ SLOWER_ABOVE = 1.01
 # An interval wholly within this distance of 1 is too narrow to hide a difference that matters.
 SAME_WITHIN = 0.05
 
-RATIOS: Mapping[str, tuple[str, Callable[[Sequence[float]], Estimate]]] = {
-    "latency_p50_ratio": ("p50", t_ratio),
-    "latency_p95_ratio": ("p95", signed_rank_ratio),
+RATIOS: Mapping[str, Launchwise] = {
+    name: metric.launchwise
+    for name, metric in METRICS.items()
+    if metric.against_baseline and metric.launchwise
 }
+THROUGHPUT = "throughput_ratio"  # the one ratio that is above 1 for the faster side
+_ESTIMATORS = {"t": stats.t_ratio, "signed-rank": stats.signed_rank_ratio}
 _SHARED = ("batch", "threads", "scenario")
 
 
 def comparisons(found: Index) -> list[dict[str, Any]]:
     """Every candidate of every group against the group's baseline, in each metric."""
-    return [row for record in found.run.groups for row in _group(found, record)]
+    rows = [row for record in found.run.groups for row in _group(found, record)]
+    for metric in RATIOS:
+        _correct([row for row in rows if row["metric"] == metric])
+    return rows
 
 
 def finding(interval: Interval | None) -> Finding:
-    """What an interval of a latency ratio says in one word."""
+    """What an interval of a ratio of times says in one word."""
     if interval is None:
         return "undecided"
     low, high = interval
@@ -45,6 +58,19 @@ def finding(interval: Interval | None) -> Finding:
     return "undecided"
 
 
+def _correct(rows: Sequence[dict[str, Any]]) -> None:
+    """Take back the differences that chance explains among so many comparisons of one metric.
+
+    Holm's procedure over all of them, two-sided: each direction may err in half of the share.
+    """
+    tested = [row for row in rows if row["p_slower"] is not None]
+    adjusted = holm([min(1.0, 2 * min(row["p_slower"], row["p_faster"])) for row in tested])
+    for row, p_value in zip(tested, adjusted, strict=True):
+        if p_value > DIFFERENCE_ALPHA and row["finding"] in ("faster", "slower"):
+            row["reason"] = f"{row['finding']} by itself, but not among {len(tested)} comparisons"
+            row["finding"] = "undecided"
+
+
 def _group(found: Index, record: GroupRecord) -> Iterator[dict[str, Any]]:
     group = record.group
     baseline = found.cells.get((record.device, group["baseline"] or ""))
@@ -55,7 +81,8 @@ def _group(found: Index, record: GroupRecord) -> Iterator[dict[str, Any]]:
         if candidate is not None and cell_id != group["baseline"]:
             pairs = _matched(found, record, baseline, candidate)
             for metric in RATIOS:
-                yield _compare(group, baseline, candidate, pairs, metric)
+                if candidate.cell["scenario"] in METRICS[metric].scenarios:
+                    yield _compare(found, group, (baseline, candidate), pairs, metric)
 
 
 def _matched(
@@ -71,51 +98,69 @@ def _good_launches(found: Index, record: GroupRecord, cell: CellRecord) -> dict[
     return {
         taken.record.ordinal: taken
         for taken in found.launches.get((cell.device, cell.cell["id"]), [])
-        if taken.record.group == record.group["id"] and taken.launch["status"] == "ok"
+        if taken.record.group == record.group["id"] and taken.counts
     }
 
 
-def launch_ratios(found: Index, device: str, candidate: str, quantile: str) -> list[float]:
+def launch_ratios(found: Index, device: str, candidate: str, of: Launchwise) -> list[float]:
     """Log ratios of a candidate to its baseline, one for each launch of their variant group."""
     for record in found.run.groups:
         group = record.group
         inside = record.device == device and candidate in group["cells"]
         if inside and group["kind"] == "variant" and group["baseline"]:
             sides = [found.cells[device, cell] for cell in (group["baseline"], candidate)]
-            return _log_ratios(_matched(found, record, *sides), quantile)
+            return log_ratios(found, _matched(found, record, *sides), of)
     return []
 
 
-def _log_ratios(pairs: Sequence[tuple[Taken, Taken]], quantile: str) -> list[float]:
-    logs = [log_ratio(ours.samples, theirs.samples, quantile) for theirs, ours in pairs]
-    return [value for value in logs if value is not None]
-
-
 def _compare(
+    found: Index,
     group: wire.Group,
-    baseline: CellRecord,
-    candidate: CellRecord,
+    sides: tuple[CellRecord, CellRecord],
     pairs: Sequence[tuple[Taken, Taken]],
     metric: str,
 ) -> dict[str, Any]:
-    name, estimator = RATIOS[metric]
-    usable = _log_ratios(pairs, name)
-    estimate = estimator(usable)
+    baseline, candidate = sides
+    logs = log_ratios(found, pairs, RATIOS[metric])
+    estimate = _ESTIMATORS[STATISTICS[RATIOS[metric]]](logs)
     if estimate.value is None:
-        estimate = Estimate.missing(_why_no_ratio(baseline, candidate, pairs, name))
+        estimate = Estimate.missing(_why_no_ratio(baseline, candidate, pairs, RATIOS[metric]))
     return {
         "device": candidate.device,
         **_sides(group["kind"], baseline.cell, candidate.cell),
         "metric": metric,
         "ratio": estimate.value,
         "ci": list(estimate.interval) if estimate.interval else None,
-        "launches": len(usable),
+        "launches": len(logs),
         "seconds": sum(ours.record.seconds for _, ours in pairs),
-        "finding": finding(estimate.interval),
+        "finding": finding(_of_times(estimate.interval, metric)),
+        **_proofs(logs, metric),
         "reason": estimate.reason,
         "group": group["id"],
         "baseline_cell": baseline.cell["id"],
         "candidate_cell": candidate.cell["id"],
+    }
+
+
+def _of_times(interval: Interval | None, metric: str) -> Interval | None:
+    """The interval of the ratio of times, which for throughput is the inverse."""
+    if interval is None or metric != THROUGHPUT:
+        return interval
+    return 1 / interval[1], 1 / interval[0]
+
+
+def _proofs(logs: Sequence[float], metric: str) -> dict[str, float | None]:
+    """One-sided p-values of "slower" and "faster", each by more than the 1% that is no difference.
+
+    They are null without a launch; one alone proves nothing: 1.
+    """
+    if not logs:
+        return {"p_slower": None, "p_faster": None}
+    times = np.asarray(logs) * (-1 if metric == THROUGHPUT else 1)
+    statistic = STATISTICS[RATIOS[metric]]
+    return {
+        "p_slower": proof_above(times, math.log(SLOWER_ABOVE), statistic),
+        "p_faster": proof_above(-times, -math.log(FASTER_BELOW), statistic),
     }
 
 
@@ -135,10 +180,15 @@ def _sides(kind: str, baseline: wire.Cell, candidate: wire.Cell) -> dict[str, An
 
 
 def _why_no_ratio(
-    baseline: CellRecord, candidate: CellRecord, pairs: Sequence[tuple[Taken, Taken]], name: str
+    baseline: CellRecord,
+    candidate: CellRecord,
+    pairs: Sequence[tuple[Taken, Taken]],
+    of: Launchwise,
 ) -> str:
+    if any(taken.switches is None for pair in pairs for taken in pair) and of in stats.UNPREEMPTED:
+        return "preemptions were not counted"
     if pairs:
-        return f"no launch holds enough samples of both for a {name}"
+        return f"no launch holds enough samples of both for the {of.replace('_', ' ')}"
     for side, record in (("baseline", baseline), ("candidate", candidate)):
         if record.status != "ok":
             return f"the {side} is {record.status}: {record.reason or 'no reason was recorded'}"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from agents import wire
 from reports.comparison import comparisons
 from reports.estimate import CONFIDENCE
 from reports.findings import findings
@@ -91,6 +92,17 @@ def _device(device: DeviceRecord) -> dict[str, Any]:
         "reason": device.reason,
         "pushed_bytes": device.pushed_bytes,
         "seconds": device.seconds,
+        "floor": _floor(device.floor) if device.floor else None,
+    }
+
+
+def _floor(floor: wire.FloorEvent) -> dict[str, Any]:
+    worker, loop = floor["worker_kib"], floor["loop_ns"]
+    return {
+        "loop_us": np.median(loop) / 1e3 if loop else None,
+        "supervisor_mib": floor["supervisor_kib"] / 1024,
+        "worker_mib": worker / 1024 if worker is not None else None,
+        "reason": floor["reason"],
     }
 
 

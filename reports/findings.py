@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from reports.gates import WAITING
 from reports.text import number
 
 Row = Mapping[str, Any]
@@ -55,7 +56,7 @@ def _finding(
         for row in compared
         if row["kind"] == "variant" and (row["device"], row["candidate"]) == (device, variant)
     ]
-    speeds = [_speed(row) for row in ratios if row["metric"] == "latency_p50_ratio"]
+    speeds = [_speed(row) for row in ratios if row["metric"] == _lead(row["scenario"])]
     return {
         "device": device,
         "variant": variant,
@@ -66,6 +67,11 @@ def _finding(
         "compressed_ratio": _sizes(mine, [row for row in here if row["variant"] == baseline]),
         "top1_drop": _drops(mine),
     }
+
+
+def _lead(scenario: str) -> str:
+    """The ratio that stands for speed: of p50, or of throughput where no time is one user's."""
+    return "latency_p50_ratio" if scenario in WAITING else "throughput_ratio"
 
 
 def _slower_tails(ratios: Sequence[Row]) -> list[str]:
@@ -89,8 +95,8 @@ def _without_result(mine: Sequence[Row], ratios: Sequence[Row]) -> list[dict[str
 
 
 def _speed(row: Row) -> dict[str, Any]:
-    keys = ("runtime", "precision", "batch", "threads", "scenario", "ratio", "ci", "finding")
-    return {key: row[key] for key in (*keys, "reason")}
+    keys = ("runtime", "precision", "batch", "threads", "scenario", "metric", "ratio", "ci")
+    return {key: row[key] for key in (*keys, "finding", "reason")}
 
 
 def _pays(found: Sequence[str]) -> Pays:
@@ -106,22 +112,27 @@ def _pays(found: Sequence[str]) -> Pays:
 def _speed_words(pays: Pays, speeds: Sequence[Row]) -> str:
     if not speeds:
         return "was not compared with the baseline"
-    runtimes = dict.fromkeys(speed["runtime"] for speed in speeds)
-    told = [_in_runtime(name, [s for s in speeds if s["runtime"] == name]) for name in runtimes]
+    several = len({speed["scenario"] for speed in speeds}) > 1
+    places: dict[str, list[Row]] = {}
+    for speed in speeds:
+        place = f"{speed['runtime']} {speed['scenario']}" if several else speed["runtime"]
+        places.setdefault(place, []).append(speed)
+    told = [_in_place(place, found) for place, found in places.items()]
     return f"{_HEADLINES[pays]}: {', '.join(told)}"
 
 
-def _in_runtime(runtime: str, speeds: Sequence[Row]) -> str:
-    """One phrase a runtime: its word, and the ratio or the range of ratios behind it."""
+def _in_place(place: str, speeds: Sequence[Row]) -> str:
+    """One phrase a place: its word, and the ratio or the range of ratios behind it."""
     found = " or ".join(dict.fromkeys(speed["finding"] for speed in speeds))
     ratios = sorted(speed["ratio"] for speed in speeds if speed["ratio"] is not None)
     if not ratios:
-        return f"{found} in {runtime} ({speeds[0]['reason']})"
+        return f"{found} in {place} ({speeds[0]['reason']})"
+    of = "of the time" if speeds[0]["metric"] == "latency_p50_ratio" else "times the throughput"
     if len(speeds) == 1 and speeds[0]["ci"]:
         low, high = map(number, speeds[0]["ci"])
-        return f"{found} in {runtime} ({number(ratios[0])} of the time, {low} to {high})"
+        return f"{found} in {place} ({number(ratios[0])} {of}, {low} to {high})"
     span = " to ".join(dict.fromkeys([number(ratios[0]), number(ratios[-1])]))
-    return f"{found} in {runtime} ({span} of the time)"
+    return f"{found} in {place} ({span} {of})"
 
 
 def _sizes(mine: Sequence[Row], theirs: Sequence[Row]) -> list[dict[str, Any]]:

@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from agents import wire
+from reports import conditions
 from reports.index import Taken
+from reports.noise import call_overhead_share
 from reports.stats import fewest_for_signed_rank
+from reports.text import number
 
-# From here on, the share of inferences that lost their core: they make up most of the tail.
-INVOLUNTARY_SHARE = 0.05
+# From here on the samples that lost their core make up p95, which is then the machine's, not the
+# model's.
+PREEMPTED_SHARE = 0.05
+# As large as the differences in p50 that a gate looks for.
+RUN_DELAY_SHARE = 0.02
+# A host that is not oversold takes next to nothing.
+STEAL_SHARE = 0.01
+# Handing over between supervisor and workers makes a little; this much is other people's work.
+PRESSURE_SHARE = 0.10
+# A governor that holds its clock moves it by less; times move with it.
+CLOCK_CHANGE = 0.05
+# In one launch, which takes seconds to minutes: the board was not at its working temperature.
+TEMPERATURE_RISE_C = 10.0
+# The Raspberry Pi slows down from 80 degrees on, the first of the boards that we know.
+NEAR_LIMIT_C = 78.0
+# Of p50: from here on a caller from C++ and one from Python see different models.
+CALL_OVERHEAD_SHARE = 0.05
+# Each cell alone, in few launches: so planned, and no fault.
+ALONE = frozenset({wire.SERVER, wire.SUSTAINED})
 FLOAT_PRECISIONS = frozenset({"fp64", "fp32", "fp16", "bf16"})
 _SAME = {"float64": "fp64", "float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 _SAME |= {"f64": "fp64", "f32": "fp32", "f16": "fp16"}
@@ -21,13 +43,20 @@ def flags(
     good: Sequence[Taken],
     event: wire.EvaluationEvent | None,
     executed: str | None,
+    noise: Mapping[str, Any],
 ) -> list[str]:
-    """All flags of a cell, in a fixed order; `executed` is the precision that was read back."""
+    """All flags of a cell, in a fixed order.
+
+    `good` are the launches that count, `executed` is the precision that was read back, `noise` the
+    row of `reports.noise` about the good launches.
+    """
     found = [
         *_failures(launches, good),
-        *_conduct(good),
+        *_conduct(cell, good),
         *_precision(cell, executed),
-        *_noise(good),
+        *_disturbance(noise),
+        *_device(good, noise),
+        *_overhead(good, noise),
     ]
     if event is not None and event["nonfinite"]:
         found.append(f"{event['nonfinite']} samples gave NaN or infinite scores")
@@ -35,15 +64,21 @@ def flags(
 
 
 def _failures(launches: Sequence[Taken], good: Sequence[Taken]) -> Iterator[str]:
+    """Launches that do not count beside others that do; without those the row itself says why."""
+    if not good:
+        return
     failed = [taken.launch for taken in launches if taken.launch["status"] != "ok"]
-    if good and failed:
+    if failed:
         reason = failed[0]["reason"] or "no reason was recorded"
         yield f"{len(failed)} of {len(launches)} launches failed: {reason}"
+    reasons = Counter(t.invalid for t in launches if t.launch["status"] == "ok" and t.invalid)
+    for invalid, count in reasons.most_common():
+        yield f"{count} of {len(launches)} launches invalid: {invalid}"
 
 
-def _conduct(good: Sequence[Taken]) -> Iterator[str]:
+def _conduct(cell: wire.Cell, good: Sequence[Taken]) -> Iterator[str]:
     needed = fewest_for_signed_rank()
-    if 0 < len(good) < needed:
+    if 0 < len(good) < needed and cell["scenario"] not in ALONE:
         yield f"few launches: {len(good)}, of {needed} for an interval of p95"
     unsteady = sum(
         (warmup := t.launch["warmup"]) is not None and not warmup["steady"] for t in good
@@ -51,8 +86,11 @@ def _conduct(good: Sequence[Taken]) -> Iterator[str]:
     if unsteady:
         yield f"warm-up not steady in {unsteady} of {len(good)} launches"
     alone = sum(not taken.record.interleaved for taken in good)
-    if alone:
-        yield f"measured one at a time in {alone} of {len(good)} launches: too little memory"
+    if alone and cell["scenario"] not in ALONE:
+        yield (
+            f"measured one at a time in {alone} of {len(good)} launches for want of memory, so "
+            "drift does not cancel in its ratios and their intervals are looser"
+        )
 
 
 def _precision(cell: wire.Cell, executed: str | None) -> Iterator[str]:
@@ -68,9 +106,46 @@ def _float_type(name: str) -> str:
     return _SAME.get(name.lower(), name.lower())
 
 
-def _noise(good: Sequence[Taken]) -> Iterator[str]:
-    observed = [taken.launch for taken in good if taken.launch["noise"]]
-    inferences = sum(len(block) for launch in observed for block in launch["blocks"])
-    switches = sum(noise["involuntary_switches"] for x in observed if (noise := x["noise"]))
-    if inferences and switches / inferences >= INVOLUNTARY_SHARE:
-        yield f"involuntary context switches: {switches} in {inferences} inferences"
+def _disturbance(noise: Mapping[str, Any]) -> Iterator[str]:
+    """Who else took the processor's time. Steal and pressure did not predict drift: flags only."""
+    told = (
+        ("preempted_share", PREEMPTED_SHARE, "preempted during {} of the samples"),
+        ("run_delay_share", RUN_DELAY_SHARE, "waited for a core during {} of the measured time"),
+        ("steal_share", STEAL_SHARE, "the hypervisor took {} of the processors' time"),
+        ("pressure_share", PRESSURE_SHARE, "some task waited for a processor {} of the time"),
+    )
+    for key, limit, words in told:
+        if noise[key] is not None and noise[key] >= limit:
+            yield words.format(f"{noise[key]:.1%}")
+
+
+def _device(good: Sequence[Taken], noise: Mapping[str, Any]) -> Iterator[str]:
+    """What the device did by itself: throttled where that does not make it invalid, clock, heat."""
+    around = [taken.record.conditions for taken in good]
+    causes = [cause for readings in around if (cause := conditions.throttled(readings))]
+    if causes:
+        yield f"throttled in {len(causes)} of {len(good)} launches: {causes[0]}"
+    moved = [
+        change
+        for taken in good
+        if (change := conditions.clock_change(taken.record.conditions, taken.launch["cpus"]))
+        and change >= CLOCK_CHANGE
+    ]
+    if moved:
+        share = f"{max(moved):.0%}"
+        yield f"clock changed by up to {share} within {len(moved)} of {len(good)} launches"
+    risen = max((rise for x in around if (rise := conditions.temperature_rise(x))), default=0.0)
+    if risen >= TEMPERATURE_RISE_C:
+        yield f"warmed by up to {number(risen)} degrees within a launch"
+    if noise["temperature_c"] and noise["temperature_c"][1] >= NEAR_LIMIT_C:
+        yield f"{number(noise['temperature_c'][1])} degrees Celsius: near where boards throttle"
+
+
+def _overhead(good: Sequence[Taken], noise: Mapping[str, Any]) -> Iterator[str]:
+    overhead_us = noise["call_overhead_us"]
+    share = call_overhead_share(good, overhead_us)
+    if share is not None and share > CALL_OVERHEAD_SHARE:
+        yield (
+            f"the call from Python costs {number(overhead_us)} us more ({share:.0%} of p50), which "
+            "is not in its times"
+        )

@@ -6,15 +6,23 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from agents import wire
 from reports.estimate import Estimate
 
 Outcome = Literal["pass", "fail", "inconclusive"]
 Bound = Literal["max", "min"]
+Launchwise = Literal["p50", "p95", "p99", "unpreempted_p50", "unpreempted_p95", "throughput"]
 Row = Mapping[str, Any]
 Ratios = Mapping[tuple[str, str, str], Row]  # device, candidate cell, metric -> comparison
 BOUNDS: tuple[Bound, ...] = ("max", "min")
 BYTES_PER_MIB = 2**20
-QUANTILES = ("p50", "p95", "p99")
+ALL_SCENARIOS = frozenset(wire.SCENARIOS)
+# Where one sample is the time that a user waits: of an inference, a query, a first answer.
+WAITING = ALL_SCENARIOS - {wire.OFFLINE, wire.SERVER}
+# Where inputs follow each other without a pause.
+FLOWING = ALL_SCENARIOS - {wire.SERVER, wire.COLD_START}
+# Where preemptions are counted for each sample.
+WATCHED = frozenset({wire.SINGLE_STREAM, wire.MULTI_STREAM})
 
 
 @dataclass(frozen=True)
@@ -22,7 +30,7 @@ class Metric:
     """A metric that a gate may name: where its value comes from, and whether it is noisy.
 
     A noisy metric passes or fails only by its interval; a metric against the baseline is not asked
-    of the baseline itself.
+    of the baseline itself, and no metric of a cell whose scenario does not measure it.
     """
 
     unit: str
@@ -30,20 +38,28 @@ class Metric:
     read: Callable[[Row, Ratios], Estimate]
     noisy: bool = True
     against_baseline: bool = False
-    # Of a quantile of the latency: its name. Such a gate is decided launch by launch, at looks.
-    quantile: str | None = None
+    scenarios: frozenset[str] = ALL_SCENARIOS
+    # What of one launch the metric, or its ratio, is about (reports/launchwise.py says how it is
+    # computed); null where a cell has one value only. Such gates are decided at looks.
+    launchwise: Launchwise | None = None
 
 
 @dataclass(frozen=True)
 class Limit:
-    """One bound of one gate."""
+    """One bound of one gate, asked of the cells of one scenario or (null) of all."""
 
     metric: str
     bound: Bound
     value: float
+    scenario: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.metric} {'<=' if self.bound == 'max' else '>='} {self.value:g}"
+        where = f" in {self.scenario}" if self.scenario else ""
+        return f"{self.metric} {'<=' if self.bound == 'max' else '>='} {self.value:g}{where}"
+
+    def asks(self, scenario: str) -> bool:
+        """Whether cells of a scenario are judged by this limit."""
+        return scenario in METRICS[self.metric].scenarios and self.scenario in (None, scenario)
 
 
 def _from_row(path: str, interval_path: str | None = None, factor: float = 1.0) -> Any:
@@ -70,14 +86,25 @@ def _from_ratio(metric: str) -> Any:
     return read
 
 
-def _latency(name: str, meaning: str) -> Metric:
-    read = _from_row(f"latency_ms.{name}", f"latency_ms.ci.{name}")
-    return Metric("ms", meaning, read, quantile=name if name in QUANTILES else None)
+def _latency(of: Launchwise, meaning: str) -> Metric:
+    read = _from_row(f"latency_ms.{of}", f"latency_ms.ci.{of}")
+    return Metric("ms", meaning, read, scenarios=WAITING, launchwise=of)
 
 
-def _ratio(quantile: str, meaning: str) -> Metric:
-    read = _from_ratio(f"latency_{quantile}_ratio")
-    return Metric("x", meaning, read, against_baseline=True, quantile=quantile)
+def _unpreempted(of: Launchwise, meaning: str) -> Metric:
+    name = of.removeprefix("unpreempted_")
+    read = _from_row(f"unpreempted_ms.{name}", f"unpreempted_ms.ci.{name}")
+    return Metric("ms", meaning, read, scenarios=WATCHED, launchwise=of)
+
+
+def _latency_ratio(of: Launchwise, scenarios: frozenset[str] = WAITING) -> Metric:
+    meaning = f"{of.replace('_', ' ')} over the baseline's; below 1 is faster"
+    return _ratio(f"latency_{of}_ratio", of, scenarios, meaning)
+
+
+def _ratio(name: str, of: Launchwise, scenarios: frozenset[str], meaning: str) -> Metric:
+    read = _from_ratio(name)
+    return Metric("x", meaning, read, against_baseline=True, scenarios=scenarios, launchwise=of)
 
 
 def _per_launch(name: str, unit: str, meaning: str) -> Metric:
@@ -97,10 +124,50 @@ METRICS: Mapping[str, Metric] = {
     "latency_p50_ms": _latency("p50", "median time of one inference"),
     "latency_p95_ms": _latency("p95", "time that 95% of inferences do not exceed"),
     "latency_p99_ms": _latency("p99", "time that 99% of inferences do not exceed"),
-    "latency_mean_ms": _latency("mean", "mean time of one inference"),
-    "latency_p50_ratio": _ratio("p50", "p50 over the baseline's; below 1 is faster"),
-    "latency_p95_ratio": _ratio("p95", "p95 over the baseline's; below 1 is faster"),
-    "throughput_ips": _per_launch("throughput_ips", "1/s", "inputs a second: batch over mean time"),
+    "latency_mean_ms": Metric(
+        "ms",
+        "mean time of one inference",
+        _from_row("latency_ms.mean", "latency_ms.ci.mean"),
+        scenarios=WAITING,
+    ),
+    "latency_unpreempted_p50_ms": _unpreempted(
+        "unpreempted_p50",
+        "p50 of the inferences that kept their core: a regression shows here first",
+    ),
+    "latency_unpreempted_p95_ms": _unpreempted(
+        "unpreempted_p95",
+        "p95 of the inferences that kept their core; users wait for the others too",
+    ),
+    "latency_p50_ratio": _latency_ratio("p50"),
+    "latency_p95_ratio": _latency_ratio("p95"),
+    "latency_p99_ratio": _latency_ratio("p99"),
+    "latency_unpreempted_p50_ratio": _latency_ratio("unpreempted_p50", WATCHED),
+    "latency_unpreempted_p95_ratio": _latency_ratio("unpreempted_p95", WATCHED),
+    "throughput_ips": Metric(
+        "1/s",
+        "inputs a second: those of one sample over the mean time of a sample",
+        _from_row("throughput_ips", "intervals.throughput_ips"),
+        scenarios=FLOWING,
+        launchwise="throughput",
+    ),
+    "throughput_ratio": _ratio(
+        "throughput_ratio",
+        "throughput",
+        FLOWING,
+        "inputs a second over the baseline's; above 1 is faster",
+    ),
+    "server_rate_ips": Metric(
+        "1/s",
+        "inputs a second of the highest rate of random arrivals whose p99 keeps its target",
+        _from_row("server.rate_ips", "server.ci.rate_ips"),
+        scenarios=frozenset({wire.SERVER}),
+    ),
+    "sustained_ratio": Metric(
+        "x",
+        "p50 of the last minute under load over the first minute's; above 1: it slows down",
+        _from_row("sustained.ratio", "sustained.ci.ratio"),
+        scenarios=frozenset({wire.SUSTAINED}),
+    ),
     "peak_rss_mib": _per_launch("peak_rss_mib", "MiB", "peak resident memory, median of launches"),
     "load_ms": _per_launch("load_ms", "ms", "time to load the model, median of launches"),
     "first_inference_ms": _per_launch(
@@ -125,7 +192,7 @@ METRICS: Mapping[str, Metric] = {
 def limits(gates: Iterable[Mapping[str, Any]]) -> list[Limit]:
     """The bounds that a study's gates set, in its order."""
     return [
-        Limit(gate["metric"], bound, float(gate[bound]))
+        Limit(gate["metric"], bound, float(gate[bound]), gate.get("scenario"))
         for gate in gates
         for bound in BOUNDS
         if gate.get(bound) is not None

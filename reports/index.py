@@ -6,10 +6,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agents import wire
 from reports.accuracy import Answers, answers
+from reports.conditions import throttled
 from reports.run import CellRecord, DeviceRecord, LaunchRecord, Run
-from reports.stats import Samples, kept_samples
+from reports.stats import Samples, kept_samples, kept_switches, switches_by_block
 
 CellKey = tuple[str, str]  # device, cell id
 
@@ -19,11 +23,25 @@ class Taken:
     """One cell's part of one launch with the samples that count."""
 
     record: LaunchRecord
-    samples: Samples
+    dropped: int  # samples left out at the start of each block
+    samples: Samples  # ms
+    switches: NDArray[np.int64] | None  # preemptions during each of `samples`; null if not counted
+    invalid: str | None  # why it does not count though it came back whole
 
     @property
     def launch(self) -> wire.CellLaunch:
         return self.record.launch
+
+    @property
+    def blocks(self) -> list[Samples]:
+        """The samples that count of each block, ms."""
+        return [kept_samples([block], self.dropped) for block in self.launch["blocks"]]
+
+    @property
+    def counts(self) -> bool:
+        """Whether it came back with something measured and nothing makes that worthless."""
+        measured = self.samples.size or self.launch["trials"]
+        return self.launch["status"] == "ok" and bool(measured) and self.invalid is None
 
 
 @dataclass
@@ -50,15 +68,35 @@ class Index:
 
 def index(run: Run) -> Index:
     """Look-ups for a run; a launch that arrived twice counts once."""
+    cells = {(record.device, record.cell["id"]): record for record in run.cells}
     launches: dict[CellKey, dict[tuple[str, int], Taken]] = defaultdict(dict)
     for record in run.launches:
-        taken = Taken(record, kept_samples(record.launch["blocks"]))
-        by_launch = launches[record.device, record.launch["cell"]]
-        by_launch.setdefault((record.group, record.ordinal), taken)
+        key = (record.device, record.launch["cell"])
+        taken = take(record, cells[key].cell["scenario"])
+        launches[key].setdefault((record.group, record.ordinal), taken)
     return Index(
         run=run,
         devices={device.name: device for device in run.devices},
-        cells={(record.device, record.cell["id"]): record for record in run.cells},
+        cells=cells,
         launches={key: [taken[k] for k in sorted(taken)] for key, taken in launches.items()},
         events={(e.device, e.event["evaluation"]): e.event for e in run.evaluations},
+    )
+
+
+def take(record: LaunchRecord, scenario: str) -> Taken:
+    """The samples of a launch that count in its scenario.
+
+    The first sample of each block follows a switch and is left out, but for a cold start, each of
+    which is a block of its own. A sustained load is there to show throttling, which makes a launch
+    of any other scenario invalid.
+    """
+    launch, noise = record.launch, record.launch["noise"]
+    dropped = 0 if scenario == wire.COLD_START else 1
+    cause = throttled(record.conditions) if scenario != wire.SUSTAINED else None
+    return Taken(
+        record,
+        dropped,
+        kept_samples(launch["blocks"], dropped),
+        noise and kept_switches(switches_by_block(launch["blocks"], noise["preempted"]), dropped),
+        cause and f"throttled ({cause})",
     )

@@ -1,7 +1,8 @@
-"""Many gates in one run: Holm's correction, so that one release is not failed by chance alone.
+"""Many answers in one run: Holm's correction, so that chance alone does not give one of them.
 
 With 50 gates at 1% each, two releases in five that meet every limit would see a wrong fail. Only
 fail is corrected: a release passes when all its gates do, and that errs less than any one of them.
+The words "faster" and "slower" are corrected alike over the comparisons of one metric.
 """
 
 from __future__ import annotations
@@ -9,14 +10,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from reports.estimate import CONFIDENCE
 from reports.sequential import ALPHA, Decision
+
+# The error of calling any comparison of a metric a difference where there is none.
+DIFFERENCE_ALPHA = 1 - CONFIDENCE
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjusted p-values: those of at most alpha hold together with an error of at most alpha.
 
     Step-down: the i-th smallest of n (from 0) is multiplied by n - i, and none is smaller than one
-    before it (Holm 1979). It assumes nothing about how the gates depend on each other.
+    before it (Holm 1979). It assumes nothing about how the claims depend on each other.
     """
     order = sorted(range(len(p_values)), key=lambda index: p_values[index])
     adjusted = [1.0] * len(p_values)

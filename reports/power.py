@@ -11,6 +11,7 @@ from scipy import special
 
 from reports import stats
 from reports.estimate import CONFIDENCE
+from reports.gates import Launchwise
 from reports.sequential import Rule, Statistic, estimate_at
 
 POWER = 0.9
@@ -38,23 +39,41 @@ def fewest_launches(statistic: Statistic, level: float) -> int:
     return max(2, math.ceil(-math.log2(level) - 1e-9)) if statistic == "signed-rank" else 2
 
 
-def undecidable(name: str, rule: Rule, launches: int, samples_per_launch: int) -> str | None:
-    """Why a gate on a quantile can never be decided by what is planned, and what it would take.
+def first_look(of: Launchwise, rule: Rule, samples_per_launch: float) -> int | None:
+    """Launches at the first look that can say anything, whatever the values; None if none can.
+
+    `samples_per_launch` is what counts of each launch, without the first of each block.
+    """
+    name = stats.UNPREEMPTED.get(of, of)
+    if samples_per_launch < stats.SMALLEST_LAUNCH.get(name, 1):
+        return None
+    wanted = _wanted(name, rule, samples_per_launch)
+    return next((look for look in rule.looks if look >= wanted), None)
+
+
+def undecidable(of: Launchwise, rule: Rule, launches: int, samples_per_launch: float) -> str | None:
+    """Why a gate that is decided at looks never can be by what is planned, and what it would take.
 
     `launches` is what effort and budget allow, `samples_per_launch` what counts of each (without
     the first of each block). None says that a verdict is possible, not that it is likely.
     """
-    needed = stats.SMALLEST_LAUNCH[name]
+    name = stats.UNPREEMPTED.get(of, of)
+    needed = stats.SMALLEST_LAUNCH.get(name, 1)
     if samples_per_launch < needed:
-        return f"{name} needs {needed} samples a launch; this plan takes {samples_per_launch}"
-    pooled = math.ceil(stats.SMALLEST_SAMPLE[name] / samples_per_launch)
-    able = [look for look in rule.looks if look >= max(pooled, _deciding(rule))]
-    if not able:
-        wanted = max(pooled, _deciding(rule))
+        return f"{name} needs {needed} samples a launch; this plan takes {samples_per_launch:g}"
+    able = first_look(of, rule, samples_per_launch)
+    if able is None:
+        wanted = _wanted(name, rule, samples_per_launch)
         return f"{name} needs {wanted} launches for a verdict; its last look is at {rule.looks[-1]}"
-    if launches < able[0]:
-        return f"{name} needs {able[0]} launches for a verdict; the budget allows {launches}"
+    if launches < able:
+        return f"{name} needs {able} launches for a verdict; the budget allows {launches}"
     return None
+
+
+def _wanted(name: str, rule: Rule, samples_per_launch: float) -> int:
+    """Fewest launches that hold the samples of a quantile and can prove something about it."""
+    pooled = math.ceil(stats.SMALLEST_SAMPLE.get(name, 1) / samples_per_launch)
+    return max(pooled, _deciding(rule))
 
 
 def _deciding(rule: Rule) -> int:

@@ -61,6 +61,8 @@ def _flat(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
         elif prefix.endswith(("ci.", "intervals.")):
             low, high = value or (None, None)
             yield from ((f"{name}.low", low), (f"{name}.high", high))
+        elif isinstance(value, list):
+            yield name, json.dumps(value)
         else:
             yield name, _harmless(value) if isinstance(value, str) else value
 

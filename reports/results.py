@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agents import wire
-from reports import stats
+from reports import launchwise, server, stats, sustained
 from reports.accuracy import TOP, Answers, accuracy, drop
 from reports.estimate import Estimate
 from reports.flags import flags
+from reports.gates import FLOWING, WAITING, WATCHED
 from reports.index import Index, Taken
+from reports.noise import UNREAD, noise_row, variance_row
 from reports.run import ArtifactRecord, CellRecord
+from reports.scenarios import elsewhere, inputs, parameters
 from reports.stats import NS_PER_MS
 
 Row = dict[str, Any]
@@ -20,6 +23,9 @@ OUT_OF_BUDGET = "the board-time budget ended before its first launch"
 NOT_SEPARATED = "not separated yet"
 UNTOLD = "the runtime does not tell"
 NO_POWER_SENSOR = "no power sensor was read"
+NOT_COUNTED = "preemptions were not counted"
+NO_TIME = "the mean time is zero"
+NO_REQUESTS = "the study does not tell how many requests make one sample"
 
 
 class RowBuilder:
@@ -45,11 +51,33 @@ class RowBuilder:
         interval = list(estimate.interval) if estimate.interval else None
         self.put(interval_path, interval, estimate.reason)
 
+    def put_all(
+        self, path: str, estimates: Mapping[str, Estimate], reason: str | None = None
+    ) -> None:
+        """Set values under one path and their intervals under its `ci`; a null takes `reason`."""
+        told = {name: _because(estimate, reason) for name, estimate in estimates.items()}
+        for name, estimate in told.items():
+            self.put(f"{path}.{name}", estimate.value, estimate.reason)
+        for name, estimate in told.items():
+            interval = list(estimate.interval) if estimate.interval else None
+            self.put(f"{path}.ci.{name}", interval, estimate.reason)
+
+    def put_noise(
+        self, noise: Mapping[str, Any], variance: Mapping[str, Any] | str, reason: str | None
+    ) -> None:
+        """Set what disturbed the cell, and how its variance splits or why it does not."""
+        for key, value in noise.items():
+            self.put(f"noise.{key}", value, reason or UNREAD[key])
+        if isinstance(variance, str):
+            self.put("variance", None, reason or variance)
+        else:
+            self.put("variance", variance)
+
 
 def result_row(found: Index, record: CellRecord, baseline: CellRecord | None) -> Row:
     """The row of one cell; `baseline` is the cell that its accuracy is held against."""
-    launches = found.launches.get((record.device, record.cell["id"]), [])
-    good = [taken for taken in launches if taken.launch["status"] == "ok" and taken.samples.size]
+    launches = launchwise.of_cell(found, record.device, record.cell["id"])
+    good = [taken for taken in launches if taken.counts]
     status, reason = _status(found, record, launches, good)
     builder = RowBuilder(_identity(record))
     executed = _executed(found, record, good)
@@ -58,14 +86,21 @@ def result_row(found: Index, record: CellRecord, baseline: CellRecord | None) ->
     for key, value in executed.items():
         builder.put(f"executed.{key}", value, reason or UNTOLD)
     builder.row |= {"status": status, "reason": reason, "launches": len(good)}
-    builder.row["samples"] = sum(int(taken.samples.size) for taken in good)
-    _put_speed(builder, record.cell, good, reason)
+    builder.row["samples"] = sum(_samples(taken) for taken in good)
+    _put_streams(builder, good, reason)
+    _put_latency(builder, record.cell, good, reason)
+    _put_unpreempted(builder, record.cell, good, reason)
+    _put_throughput(builder, found, record.cell, good, reason)
+    _put_server(builder, found, record.cell, good, reason)
+    _put_sustained(builder, record.cell, good, reason)
     _put_memory_and_load(builder, good, reason)
     _put_artifact(builder, record.cell, found.run.artifacts)
     theirs = found.answers(baseline) if baseline else None
     _put_accuracy(builder, record, baseline, found.answers(record), theirs)
     builder.put("energy_mj", None, NO_POWER_SENSOR)
-    builder.row["flags"] = flags(record.cell, launches, good, found.event(record), precision)
+    builder.put_noise(noise_row(found, record, good), variance_row(good), reason)
+    event, noise = found.event(record), builder.row["noise"]
+    builder.row["flags"] = flags(record.cell, launches, good, event, precision, noise)
     builder.row["reasons"] = builder.reasons
     return builder.row
 
@@ -98,6 +133,8 @@ def _status(
     for taken in launches:
         if taken.launch["status"] != "ok":
             return taken.launch["status"], taken.launch["reason"] or "no reason was recorded"
+        if taken.invalid is not None:
+            return "invalid", taken.invalid
     if launches:
         return "invalid", "its launches hold no samples"
     return _never_launched(found, record)
@@ -128,30 +165,91 @@ def _executed(found: Index, record: CellRecord, good: Sequence[Taken]) -> dict[s
     return told
 
 
-def _put_speed(
+def _samples(taken: Taken) -> int:
+    """Samples of a launch that count, or the requests of a server."""
+    requests = sum(len(trial["latencies_ns"]) for trial in taken.launch["trials"])
+    return int(taken.samples.size) + requests
+
+
+def _put_streams(builder: RowBuilder, good: Sequence[Taken], reason: str | None) -> None:
+    streams = sorted({taken.launch["streams"] for taken in good})
+    differ = f"it differs between launches: {', '.join(map(str, streams))}"
+    builder.put("streams", streams[0] if len(streams) == 1 else None, reason or differ)
+
+
+def _put_latency(
     builder: RowBuilder, cell: wire.Cell, good: Sequence[Taken], reason: str | None
 ) -> None:
-    samples = [taken.samples for taken in good]
-    mean = stats.pooled_mean(samples)
+    away = elsewhere(cell["scenario"], WAITING)
+    samples = [] if away else [taken.samples for taken in good]
     estimates = {name: stats.pooled_quantile(samples, name) for name in stats.QUANTILES}
-    estimates |= {"mean": mean, "min": stats.smallest(samples)}
-    for name, estimate in estimates.items():
-        builder.put(f"latency_ms.{name}", estimate.value, reason or estimate.reason)
-    for name, estimate in estimates.items():
-        interval = list(estimate.interval) if estimate.interval else None
-        builder.put(f"latency_ms.ci.{name}", interval, reason or estimate.reason)
-    throughput = _because(_throughput(mean, cell["batch"]), reason)
-    builder.put_estimate("throughput_ips", "intervals.throughput_ips", throughput)
+    estimates |= {"mean": stats.pooled_mean(samples), "min": stats.smallest(samples)}
+    builder.put_all("latency_ms", estimates, away or reason)
 
 
-def _throughput(mean_ms: Estimate, batch: int) -> Estimate:
-    """Inputs a second: the batch over the mean time of one inference."""
-    if mean_ms.value is None or not mean_ms.value > 0:
-        return Estimate.missing(mean_ms.reason or "the mean time is zero")
-    per_second = batch * 1e3
-    ends = mean_ms.interval
-    interval = (per_second / ends[1], per_second / ends[0]) if ends else None
-    return Estimate(per_second / mean_ms.value, interval, mean_ms.reason)
+def _put_unpreempted(
+    builder: RowBuilder, cell: wire.Cell, good: Sequence[Taken], reason: str | None
+) -> None:
+    """Of the launches whose preemptions were counted."""
+    away = elsewhere(cell["scenario"], WATCHED)
+    counted = [] if away else [taken for taken in good if taken.switches is not None]
+    samples = [taken.samples for taken in counted]
+    switches = [taken.switches for taken in counted if taken.switches is not None]
+    estimates = {
+        name: stats.unpreempted_quantile(samples, switches, name)
+        for name in stats.UNPREEMPTED.values()
+    }
+    why = away or reason or (None if counted else NOT_COUNTED)
+    builder.put_all("unpreempted_ms", estimates, why)
+
+
+def _put_throughput(
+    builder: RowBuilder, found: Index, cell: wire.Cell, good: Sequence[Taken], reason: str | None
+) -> None:
+    why = elsewhere(cell["scenario"], FLOWING) or reason
+    estimate = Estimate.missing(why) if why else _throughput(found, cell, good)
+    builder.put_estimate("throughput_ips", "intervals.throughput_ips", estimate)
+
+
+def _throughput(found: Index, cell: wire.Cell, good: Sequence[Taken]) -> Estimate:
+    """Inputs a second: those of one sample over the mean time of a sample."""
+    whole = launchwise.throughput(found, good)
+    if whole is None:
+        told = inputs(found.run.study, cell, good[0].launch)
+        return Estimate.missing(NO_TIME if told else NO_REQUESTS)
+    each = [launchwise.throughput(found, [taken]) for taken in good]
+    return stats.log_t_estimate(whole, [value for value in each if value is not None])
+
+
+def _put_server(
+    builder: RowBuilder, found: Index, cell: wire.Cell, good: Sequence[Taken], reason: str | None
+) -> None:
+    """The rate that it held, in inputs a second, and every rate tried, in requests a second."""
+    if away := elsewhere(cell["scenario"], {wire.SERVER}):
+        builder.put("server", None, away)
+        return
+    target = float(parameters(found.run.study, wire.SERVER)["target_p99_ms"])
+    trials = [taken.launch["trials"] for taken in good]
+    rate = server.held_rate(trials, target).scaled(cell["batch"])
+    builder.put_estimate("server.rate_ips", "server.ci.rate_ips", _because(rate, reason))
+    builder.put("server.target_ms", target)
+    builder.put("server.trials", server.tried(trials, target))
+
+
+def _put_sustained(
+    builder: RowBuilder, cell: wire.Cell, good: Sequence[Taken], reason: str | None
+) -> None:
+    if away := elsewhere(cell["scenario"], {wire.SUSTAINED}):
+        builder.put("sustained", None, away)
+        return
+    launches = [taken.blocks for taken in good]
+    minutes = sustained.minute_medians(launches)
+    ratio = _because(sustained.slowdown(launches), reason)
+    first, last = (minutes[0], minutes[-1]) if minutes else (None, None)
+    builder.put("sustained.first_p50_ms", first, ratio.reason)
+    builder.put("sustained.last_p50_ms", last, ratio.reason)
+    builder.put_estimate("sustained.ratio", "sustained.ci.ratio", ratio)
+    builder.put("sustained.minutes", minutes)
 
 
 def _put_memory_and_load(builder: RowBuilder, good: Sequence[Taken], reason: str | None) -> None:

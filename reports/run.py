@@ -22,6 +22,7 @@ class DeviceRecord:
         default_factory=dict
     )  # agent, models, datasets, runtimes
     seconds: float | None = None  # board time
+    floor: wire.FloorEvent | None = None  # the last; null until it came back
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class LaunchRecord:
     interleaved: bool
     seconds: float  # board time of the whole launch of the group
     launch: wire.CellLaunch
+    conditions: wire.Conditions  # around the whole launch of the group
 
 
 @dataclass(frozen=True)

@@ -38,15 +38,32 @@ UNPREEMPTED = {"unpreempted_p50": "p50", "unpreempted_p95": "p95"}
 SMALLEST_LAUNCH = {name: math.ceil(round(1 / (1 - q), 9)) for name, q in QUANTILES.items()}
 
 
-def kept_samples(blocks: Sequence[Sequence[int]]) -> Samples:
-    """All samples of a launch in ms but the first of each block, which follows a switch."""
-    kept = [sample for block in blocks for sample in block[1:]]
+def kept_samples(blocks: Sequence[Sequence[int]], dropped: int = 1) -> Samples:
+    """All samples of a launch in ms but the first of each block, which follows a switch.
+
+    `dropped` is 0 where a block follows no switch: a cold start is a block of its own.
+    """
+    kept = [sample for block in blocks for sample in block[dropped:]]
     return np.asarray(kept, dtype=np.float64) / NS_PER_MS
 
 
-def kept_switches(blocks: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+def kept_switches(blocks: Sequence[Sequence[int]], dropped: int = 1) -> NDArray[np.int64]:
     """Involuntary switches of the samples that `kept_samples` keeps, aligned with them."""
-    return np.asarray([count for block in blocks for count in block[1:]], dtype=np.int64)
+    return np.asarray([count for block in blocks for count in block[dropped:]], dtype=np.int64)
+
+
+def switches_by_block(
+    blocks: Sequence[Sequence[int]], preempted: Sequence[Sequence[int | None]]
+) -> list[list[int]]:
+    """Involuntary switches of every sample, shaped as the blocks: 0 where no row names it.
+
+    `preempted` has the rows [block, sample, switches, run delay] of `agents.wire.Noise`.
+    """
+    counts = [[0] * len(block) for block in blocks]
+    for block, sample, switches, _ in preempted:
+        if block is not None and sample is not None:
+            counts[block][sample] = switches or 0
+    return counts
 
 
 def unpreempted(samples: Samples, switches: NDArray[np.int64]) -> Samples:

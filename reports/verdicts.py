@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from reports import sequential, stats
+from agents import wire
+from reports import launchwise, sequential
 from reports.comparison import launch_ratios
 from reports.estimate import Estimate
 from reports.gates import METRICS, Limit, Outcome, Ratios, Row, judge, limits
@@ -27,12 +27,18 @@ KEYS = ("variant", "runtime", "precision_requested", "batch", "threads", "scenar
 
 @dataclass(frozen=True)
 class Question:
-    """One gate asked of one cell; a question about a latency quantile has its launches."""
+    """One gate asked of one cell; one that is decided at looks has its launches."""
 
     limit: Limit
     row: Row
-    values: Sequence[float] | None = None  # log ratios or log ms, one a launch, in order
+    values: Sequence[float] | None = None  # log ratios or log values, one a launch, in order
     rule: Rule | None = None
+
+    @property
+    def looked_at(self) -> bool:
+        """Whether launches decide it at looks; a sustained load lasts too long for so many."""
+        launchwise_metric = METRICS[self.limit.metric].launchwise is not None
+        return launchwise_metric and self.row["scenario"] != wire.SUSTAINED
 
     def decision(self) -> Decision | None:
         """What the launches say so far; null for other metrics and without a launch."""
@@ -45,40 +51,33 @@ def questions(found: Index, rows: Sequence[Row], baseline: str, effort: str) -> 
     """Every gate asked of every cell that there can be.
 
     A variant without a file for a runtime is no cell of it. The baseline has no ratio to itself.
+    A metric of other scenarios is no question.
     """
     asked = [
         Question(limit, row)
         for limit in limits(found.run.study.get("gates") or [])
         for row in rows
         if row["artifact"]
+        and limit.asks(row["scenario"])
         and not (METRICS[limit.metric].against_baseline and row["variant"] == baseline)
     ]
-    counted = sum(METRICS[question.limit.metric].quantile is not None for question in asked)
+    counted = sum(question.looked_at for question in asked)
     return [_with_launches(found, question, LOOKS[effort], counted) for question in asked]
 
 
 def _with_launches(found: Index, question: Question, looks: Looks, gates: int) -> Question:
     limit, row = question.limit, question.row
-    metric = METRICS[limit.metric]
-    if metric.quantile is None or row["status"] != "ok":
+    of = METRICS[limit.metric].launchwise
+    if of is None or not question.looked_at or row["status"] != "ok":
         return question
-    if metric.against_baseline:
-        values = launch_ratios(found, row["device"], row["cell"], metric.quantile)
-        rule = sequential.ratio_rule(limit.value, metric.quantile, looks, limit.bound, gates)
+    if METRICS[limit.metric].against_baseline:
+        values = launch_ratios(found, row["device"], row["cell"], of)
+        rule = sequential.ratio_rule(limit.value, of, looks, limit.bound, gates)
     else:
-        values = _launch_logs(found, row, metric.quantile)
-        rule = sequential.absolute_rule(limit.value, metric.quantile, looks, limit.bound, gates)
+        launches = launchwise.of_cell(found, row["device"], row["cell"])
+        values = launchwise.logs(found, launches, of)
+        rule = sequential.absolute_rule(limit.value, of, looks, limit.bound, gates)
     return replace(question, values=values, rule=rule)
-
-
-def _launch_logs(found: Index, row: Row, quantile: str) -> list[float]:
-    """Logs of a quantile in ms, one for each launch that holds enough samples for it."""
-    fewest = stats.SMALLEST_LAUNCH[quantile]
-    return [
-        math.log(stats.quantile(taken.samples, quantile))
-        for taken in found.launches.get((row["device"], row["cell"]), [])
-        if taken.launch["status"] == "ok" and taken.samples.size >= fewest
-    ]
 
 
 def verdicts(
@@ -108,7 +107,7 @@ def verdicts(
 
 
 def _settled(asked: Sequence[Question]) -> dict[int, Decision]:
-    """The decisions on all latency gates of the run, by position, corrected for their number."""
+    """The decisions made at looks, by position, corrected for the number of their gates."""
     made = {at: question.decision() for at, question in enumerate(asked)}
     decided = {at: decision for at, decision in made.items() if decision is not None}
     return dict(zip(decided, settle(list(decided.values())), strict=True))
@@ -117,26 +116,27 @@ def _settled(asked: Sequence[Question]) -> dict[int, Decision]:
 def _verdict(question: Question, decision: Decision | None, ratios: Ratios) -> dict[str, Any]:
     limit, row = question.limit, question.row
     metric = METRICS[limit.metric]
-    estimate = metric.read(row, ratios)
+    estimate, advice = metric.read(row, ratios), None
     if row["status"] != "ok":
         outcome: Outcome = "inconclusive"
         reason = f"{row['status']}: {row['reason']}"
     elif decision is not None and decision.verdict != "continue":
         estimate, outcome = decision.estimate, decision.verdict
-        reason = decision.reason + _advice(question, decision)
+        reason, advice = decision.reason, _advice(question, decision)
     else:
         outcome, reason = judge(estimate, limit, metric.noisy)
-        if metric.quantile is not None and outcome != "inconclusive":
+        if question.looked_at and outcome != "inconclusive":
             outcome, reason = "inconclusive", "no launch holds enough samples"
-    return _row(limit, row["device"], row, estimate, outcome, reason)
+    told = f"{reason}; {advice}" if advice else reason
+    return _row(limit, row["device"], row, estimate, outcome, told) | {"prescription": advice}
 
 
-def _advice(question: Question, decision: Decision) -> str:
+def _advice(question: Question, decision: Decision) -> str | None:
     """What an inconclusive gate would have taken."""
     if decision.verdict != "inconclusive" or question.rule is None or question.values is None:
-        return ""
+        return None
     prescription = prescribe(question.values, question.rule)
-    return f"; {prescription.reason}" if prescription else ""
+    return prescription.reason if prescription else None
 
 
 def _nobody(limit: Limit, device: str) -> dict[str, Any]:
@@ -159,19 +159,22 @@ def _row(
         "limit": limit.value,
         "verdict": outcome,
         "reason": reason,
+        "prescription": None,
     }
 
 
 def is_decided(run: Run, device: str, group: str) -> bool:
-    """Whether every latency gate on the cells of a group has its verdict; false without gates.
+    """Whether every gate on the cells of a group that is decided at looks has its verdict.
 
-    Then more launches of the group would change nothing: it has been measured enough.
+    Then more launches of the group would change nothing: it has been measured enough. False without
+    such gates, as in a group of runtimes: its launches are for comparison, and gates have others.
     """
     found = index(run)
     cells = {
         cell
         for record in run.groups
         if record.device == device and record.group["id"] == group
+        if record.group["kind"] == "variant"
         for cell in record.group["cells"]
     }
     effort = (run.study.get("measure") or {}).get("effort", "standard")
@@ -179,22 +182,20 @@ def is_decided(run: Run, device: str, group: str) -> bool:
     asked = [
         question
         for question in questions(found, rows, str(run.study.get("baseline", "")), effort)
-        if question.row["device"] == device
-        and question.row["cell"] in cells
-        and METRICS[question.limit.metric].quantile
+        if question.row["device"] == device and question.row["cell"] in cells and question.looked_at
     ]
     decisions = [question.decision() for question in asked]
     return bool(asked) and all(made and made.verdict != "continue" for made in decisions)
 
 
 def _bare_row(found: Index, record: CellRecord) -> Row:
-    """What a question about latency needs of a cell's row."""
-    launches = found.launches.get((record.device, record.cell["id"]), [])
-    good = any(taken.launch["status"] == "ok" for taken in launches)
+    """What a question that is decided at looks needs of a cell's row."""
+    launches = launchwise.of_cell(found, record.device, record.cell["id"])
     return {
         "device": record.device,
         "cell": record.cell["id"],
         "variant": record.cell["variant"],
         "artifact": record.cell["artifact"],
-        "status": "ok" if good else "invalid",
+        "scenario": record.cell["scenario"],
+        "status": "ok" if any(taken.counts for taken in launches) else "invalid",
     }

@@ -3,7 +3,8 @@
 A backend module has MODULE (what to import), REQUIRES (what to install for it), FORMATS (which
 model files it reads, the preferred first), LACKS (phrases by which the runtime says that it cannot
 do what a sound model asks of it: an operator, a newer format, another batch) and
-`load(path, cell, trace)`, which returns a Session.
+`load(path, cell, streams, trace)`, which returns a Session; so many of them, the others made by its
+`another`, may run at the same time with the cell's threads each.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ class Session(Protocol):
 
     input_dtypes: Dict[str, str]  # by the names of the cell's inputs, as the runtime wants them
     infer: Callable[[], Any]  # the timed call and nothing else
+    # Time of the last inference by the runtime's own clock, ns; null where it has none.
+    native_ns: Optional[Callable[[], int]]
 
     def bind(self, arrays: Dict[str, Any]) -> None:
         """Take the inputs of the next inferences; arrays have the cell's shapes and dtypes."""
@@ -35,12 +38,16 @@ class Session(Protocol):
         """Return the arrays of the last inference, in the model's order."""
 
     def executed(self) -> wire.Executed:
-        """Read back what really ran; called once, after the last inference."""
+        """Read back what really ran, threads per stream; called once, after the last inference."""
+
+    def another(self) -> Session:
+        """Open a further stream on the same loaded model; it is bound to nothing yet."""
 
 
 def names() -> List[str]:
-    """List the runtimes that have a backend."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    """List the runtimes that have a backend; a name with an underscore is no runtime."""
+    found = (module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(name for name in found if not name.startswith("_"))
 
 
 def find(runtime: str) -> ModuleType:

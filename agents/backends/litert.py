@@ -27,8 +27,11 @@ PRECISIONS = {"float32": "fp32", "float16": "fp16", "int8": "int8", "uint8": "in
 class InterpreterSession:
     """One interpreter; the package is ai_edge_litert or its frozen predecessor tflite_runtime."""
 
+    native_ns = None  # the interpreter has no clock of its own
+
     def __init__(self, package: str, path: str, cell: wire.Cell) -> None:
         self.package = package
+        self.path = path
         module = importlib.import_module(package + ".interpreter")
         self.cell = cell
         self.interpreter = module.Interpreter(model_path=path, num_threads=cell["threads"])
@@ -64,6 +67,13 @@ class InterpreterSession:
             real_values(self.interpreter.get_tensor(detail["index"]), *detail["quantization"])
             for detail in self.interpreter.get_output_details()
         ]
+
+    def another(self) -> InterpreterSession:
+        """Load the file again: an interpreter serves one request at a time.
+
+        The file's pages are shared, the arena and what a delegate packs are not.
+        """
+        return InterpreterSession(self.package, self.path, self.cell)
 
     def executed(self) -> wire.Executed:
         """Read the operators' types and whether a delegate took part."""
@@ -136,8 +146,8 @@ def package_version(package: str) -> str:
     return version(package.replace("_", "-"))
 
 
-def load(path: str, cell: wire.Cell, trace: bool) -> InterpreterSession:
-    """Load a TFLite file; the interpreter tells what runs, so trace is unused."""
+def load(path: str, cell: wire.Cell, streams: int, trace: bool) -> InterpreterSession:
+    """Load a TFLite file; it tells what runs and knows of no other streams: both are unused."""
     return load_with("ai_edge_litert", path, cell)
 
 

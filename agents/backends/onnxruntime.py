@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from copy import copy
+from functools import partial
 from typing import Any, Callable, Dict, List, Optional
 
 from agents import wire
@@ -42,17 +44,19 @@ PRECISIONS = {"float": "fp32", "float16": "fp16", "double": "fp64", "int8": "int
 
 
 class OrtSession:
-    """One InferenceSession with an IO binding."""
+    """One InferenceSession with an IO binding; each further stream has a binding of its own."""
 
     infer: Callable[[], Any]
+    native_ns = None  # the runtime has no clock of its own
 
-    def __init__(self, path: str, cell: wire.Cell, trace: bool) -> None:
+    def __init__(self, path: str, cell: wire.Cell, streams: int, trace: bool) -> None:
         import onnxruntime as ort
 
         self.ort = ort
         self.cell = cell
         options = ort.SessionOptions()
-        options.intra_op_num_threads = cell["threads"]
+        # A stream computes in the thread that calls; the rest of its threads are in the pool.
+        options.intra_op_num_threads = 1 + streams * (cell["threads"] - 1)
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         options.enable_profiling = trace
@@ -62,7 +66,7 @@ class OrtSession:
         before = len(os.listdir("/proc/self/task"))
         self.session = ort.InferenceSession(path, options, providers=[PROVIDER])
         # The pool of n threads is the calling one and n - 1 more, which begin with the session.
-        self.threads = 1 + len(os.listdir("/proc/self/task")) - before
+        self.threads = 1 + (len(os.listdir("/proc/self/task")) - before) // streams
         inputs = self.session.get_inputs()
         order = by_name(cell["inputs"], [node.name for node in inputs])
         self.names = {spec["name"]: inputs[at].name for spec, at in zip(cell["inputs"], order)}
@@ -81,12 +85,18 @@ class OrtSession:
             self.binding.bind_ortvalue_input(name, tensor)
         for node in self.session.get_outputs():
             self.binding.bind_output(node.name, "cpu")
-        session, binding = self.session, self.binding
-        self.infer = lambda: session.run_with_iobinding(binding)
+        # Straight into the binding's C++: the wrapper around it takes 0.4 us, measured.
+        self.infer = partial(self.session._sess.run_with_iobinding, self.binding._iobinding, None)
 
     def outputs(self) -> List[Any]:
         """Copy the outputs of the last run."""
         return [tensor.numpy() for tensor in self.binding.get_outputs()]
+
+    def another(self) -> OrtSession:
+        """Share the session, whose run may be called from several threads."""
+        other = copy(self)
+        other.binding = self.session.io_binding()
+        return other
 
     def executed(self) -> wire.Executed:
         """Report providers, threads and, from the profile of a traced session, precision."""
@@ -141,6 +151,6 @@ def numpy_name(ort_type: str) -> str:
     return TYPES[ort_type]
 
 
-def load(path: str, cell: wire.Cell, trace: bool) -> OrtSession:
+def load(path: str, cell: wire.Cell, streams: int, trace: bool) -> OrtSession:
     """Load an ONNX file."""
-    return OrtSession(path, cell, trace)
+    return OrtSession(path, cell, streams, trace)

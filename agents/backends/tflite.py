@@ -12,6 +12,6 @@ FORMATS = litert.FORMATS
 LACKS = litert.LACKS
 
 
-def load(path: str, cell: wire.Cell, trace: bool) -> litert.InterpreterSession:
-    """Load a TFLite file; the interpreter tells what runs, so trace is unused."""
+def load(path: str, cell: wire.Cell, streams: int, trace: bool) -> litert.InterpreterSession:
+    """Load a TFLite file; it tells what runs and knows of no other streams: both are unused."""
     return litert.load_with("tflite_runtime", path, cell)

@@ -65,7 +65,6 @@ class Pair:
     def __init__(self, shop: Workshop, runtime: str, model: Model, program: Path | None) -> None:
         self.shop, self.runtime, self.model, self.program = shop, runtime, model, program
         self.agent, self.native, self.peer = Medians(), Medians(), Medians()
-        self.floor_kib: list[int] = []
         self.tree = Path(shop.runtime(runtime))
         self.tool = peers.TOOLS.get(runtime)
         if self.tool is None:
@@ -86,7 +85,6 @@ class Pair:
     def timing(self) -> wire.Timing:
         """Blocks of as many inferences as the loop's; the warm-up is the harness's own."""
         return {
-            "blocks": BLOCKS,
             "block_iterations": self.iterations,
             "block_ns": 1,
             "warmup_iterations": WARMUP_ITERATIONS,
@@ -126,8 +124,6 @@ class Launch:
             {NATIVE: self.warm_loop, AGENT: self.arm.warm}[side]()
         self.take_blocks()
         self.arm.finish()
-        if self.arm.record["memory"] is not None:
-            pair.floor_kib.append(self.arm.record["memory"]["floor_kib"])
         pair.agent.attempt(lambda: pair.agent.us.append(self.agent_us()))
         pair.native.attempt(lambda: pair.native.us.append(self.native_us()))
         pair.peer.attempt(lambda: pair.peer.us.append(self.peer_us()))

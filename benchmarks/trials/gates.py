@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ class Launch:
     """One launch of a baseline and a candidate."""
 
     sides: tuple[Blocks, Blocks]  # [block, sample] ns of the baseline and of the candidate
+    switches: tuple[Blocks, Blocks]  # involuntary context switches of each of these samples
     began: float
     seconds: float
     interleaved: bool
@@ -42,7 +43,10 @@ class Launch:
         none: list[list[int]] = [[]]
         times = [cell["blocks"] if cell["status"] == "ok" else none for cell in event["cells"]]
         first, second = (np.asarray(blocks, dtype=np.int32) for blocks in times)
-        return cls((first, second), event["started"], event["seconds"], event["interleaved"])
+        lost = [counted(*pair) for pair in zip((first, second), event["cells"], strict=True)]
+        switches = (lost[0], lost[1])
+        sides = (first, second)
+        return cls(sides, switches, event["started"], event["seconds"], event["interleaved"])
 
     def samples(self, side: int) -> stats.Samples:
         """The samples that the statistics take, ms."""
@@ -52,6 +56,15 @@ class Launch:
     def log_ratio(self) -> float | None:
         """log(candidate / baseline); null when one side has too few samples."""
         return stats.log_ratio(self.samples(1), self.samples(0), METRIC)
+
+
+def counted(times: Blocks, cell: wire.CellLaunch) -> Blocks:
+    """The involuntary switches of each sample, by the cell's rows of preempted ones."""
+    counts = np.zeros_like(times)
+    for row in cell["noise"]["preempted"] if cell["noise"] else []:
+        block, sample, switches = cast(list[int], row[:3])
+        counts[block, sample] = switches
+    return counts
 
 
 @dataclass(frozen=True)
@@ -128,8 +141,7 @@ def keep(found: Findings, folder: Path) -> None:
 def trace(gates: Sequence[Gate]) -> dict[str, NDArray[Any]]:
     """Arrays [launch, block, sample] of both sides, and which gate each launch was of.
 
-    A block may hold a sample more in one launch than in another: all are cut to the shortest. The
-    agent counts involuntary switches per launch, not per sample: -1 says that they are not known.
+    A block may hold a sample more in one launch than in another: all are cut to the shortest.
     """
     numbered = [(at, taken) for at, gate in enumerate(gates) for taken in gate.launches]
     usable = [(at, taken) for at, taken in numbered if taken.log_ratio is not None]
@@ -142,7 +154,7 @@ def trace(gates: Sequence[Gate]) -> dict[str, NDArray[Any]]:
         "launch_end_s": np.asarray([taken.began + taken.seconds for taken in launches]),
     }
     for at, side in enumerate("AB"):
-        times = np.stack([taken.sides[at][:blocks, :width] for taken in launches])
-        arrays[f"{side}_wall_ns"] = times
-        arrays[f"{side}_nivcsw"] = np.full(times.shape, -1, dtype=np.int16)
+        for name, kept in (("wall_ns", "sides"), ("nivcsw", "switches")):
+            blocks_of = [getattr(taken, kept)[at][:blocks, :width] for taken in launches]
+            arrays[f"{side}_{name}"] = np.stack(blocks_of)
     return arrays

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from reports.charts import ratio_chart
+from reports.comparison import RATIOS, THROUGHPUT
 from reports.layout import Chart, Column, Document, Row, Section, Table
 from reports.names import Names
 from reports.text import clean, counted, number, with_interval
@@ -12,36 +13,38 @@ from reports.text import clean, counted, number, with_interval
 ORDER = 30
 MOST_DRAWN = 40
 _TITLES = {
-    "variant": "Same runtime, variant by variant",
-    "runtime": "Same variant, runtime by runtime",
+    "variant": "Variants against each other, same runtime",
+    "runtime": "Runtimes against each other, same variant",
 }
+_P50, _P95 = "latency_p50_ratio", "latency_p95_ratio"
+_WORDED = (_P50, _P95, THROUGHPUT)  # the others say the same less clearly
 
 
 def section(document: Document) -> Section:
     names = Names(document)
     words = [
-        "The ratio is the candidate's time over the baseline's: below 1 is faster. The interval "
-        "is across launches in which both ran side by side."
+        "The ratio is the candidate's over the baseline's: of times, below 1 is faster; of "
+        "throughput, above 1. Each 95% interval, across launches in which both ran side by side, "
+        "stands alone; faster and slower are said only where they hold for all comparisons of the "
+        "metric at once (Holm, 5%)."
     ]
     tables, charts = [], []
     for kind, title in _TITLES.items():
         rows = [row for row in document["comparisons"] if row["kind"] == kind]
-        if not rows:
-            continue
-        tables.append(_table(title, names, kind, rows))
+        tables += list(_tables(title, names, kind, rows))
         drawn, note = _drawable(rows)
         if drawn:
             charts.append(_chart(f"{title}: p50 ratio with its interval{note}", names, kind, drawn))
     if not tables:
         return Section("Comparison", ["Nothing was compared: no group holds a baseline and more."])
-    if not charts:
+    if all(row["ratio"] is None for row in document["comparisons"]):
         words.append("No ratio could be formed, so there is no chart; the table says why.")
     return Section("Comparison", words, tables=tables, charts=charts)
 
 
 def _drawable(rows: Sequence[Row]) -> tuple[list[Row], str]:
     """The p50 ratios that exist, fastest first; of very many, both ends."""
-    ratios = [r for r in rows if r["metric"] == "latency_p50_ratio" and r["ratio"] is not None]
+    ratios = [r for r in rows if r["metric"] == _P50 and r["ratio"] is not None]
     ratios.sort(key=lambda row: float(row["ratio"]))
     if len(ratios) <= MOST_DRAWN:
         return ratios, ""
@@ -71,48 +74,78 @@ def _label(names: Names, kind: str, row: Row) -> str:
     return names.label(row)
 
 
-def _table(caption: str, names: Names, kind: str, rows: Sequence[Row]) -> Table:
-    """One row a pair of cells: the p50 and the p95 ratio side by side."""
-    without = (kind,)
+def _tables(title: str, names: Names, kind: str, rows: Sequence[Row]) -> Iterator[Table]:
+    """Pairs that have times, and those of a scenario that has throughput alone."""
     pairs: dict[tuple[str, ...], dict[str, Row]] = {}
     for row in rows:
         key = (row["device"], row["group"], row["candidate_cell"])
         pairs.setdefault(key, {})[row["metric"]] = row
-    against = dict.fromkeys(clean(row["baseline"]) for row in rows)
+    timed = [pair for pair in pairs.values() if _P50 in pair]
+    rest = [pair for pair in pairs.values() if _P50 not in pair]
+    if timed:
+        yield _table(title, names, kind, timed, main=(_P50, _P95))
+    if rest:
+        yield _table(f"{title}, throughput", names, kind, rest, main=(THROUGHPUT,))
+
+
+def _table(
+    caption: str, names: Names, kind: str, pairs: Sequence[Mapping[str, Row]], main: Sequence[str]
+) -> Table:
+    """One row a pair of cells: its ratios side by side; all but the `main` ones are details."""
+    without = (kind,)
+    against = dict.fromkeys(clean(row["baseline"]) for pair in pairs for row in pair.values())
     columns = [
         Column(kind),
         Column("against", detail=len(against) == 1),
         *names.columns(without),
-        Column("p50 ratio", "number"),
-        Column("finding", "word"),
-        Column("p95 ratio", "number"),
-        Column("p95 finding", "word", detail=True),
+        *(column for metric in RATIOS for column in _columns(metric, main)),
         Column("launches", "number", detail=True),
         Column("board time", "number", detail=True),
         Column("note", detail=True),
     ]
-    body = [_cells(names, without, *pair.values()) for pair in pairs.values()]
+    body = [_cells(names, without, pair) for pair in pairs]
     if len(against) == 1:
         caption += f": against {next(iter(against))}"
     caption += f" ({counted(len(body), 'pair')}), with 95% intervals"
     return Table(caption, columns, body).filled()
 
 
-def _cells(names: Names, without: Sequence[str], p50: Row, p95: Row) -> list[str]:
-    reasons = dict.fromkeys(
-        f"{name}: {clean(row['reason'])}"
-        for name, row in (("p50", p50), ("p95", p95))
-        if row["reason"]
-    )
+def _columns(metric: str, main: Sequence[str]) -> list[Column]:
+    """A ratio and, for those that have one, its word; the word of the first has no other name."""
+    heading = Column(f"{_short(metric)} ratio", "number", detail=metric not in main)
+    if metric not in _WORDED:
+        return [heading]
+    word = "finding" if metric == main[0] else f"{_short(metric)} finding"
+    return [heading, Column(word, "word", detail=metric != main[0])]
+
+
+def _short(metric: str) -> str:
+    return RATIOS[metric].replace("_", " ")
+
+
+def _cells(names: Names, without: Sequence[str], pair: Mapping[str, Row]) -> list[str]:
+    first = next(iter(pair.values()))
+    ratios: list[str] = []
+    for metric in RATIOS:
+        row = pair.get(metric)
+        ratios.append(with_interval(row["ratio"], row["ci"]) if row else "")
+        if metric in _WORDED:
+            ratios.append(row["finding"] if row else "")
     return [
-        clean(p50["candidate"]),
-        clean(p50["baseline"]),
-        *names.values(p50, without),
-        with_interval(p50["ratio"], p50["ci"]),
-        p50["finding"],
-        with_interval(p95["ratio"], p95["ci"]),
-        p95["finding"],
-        str(p50["launches"]),
-        f"{number(p50['seconds'])} s",
-        "; ".join(reasons),
+        clean(first["candidate"]),
+        clean(first["baseline"]),
+        *names.values(first, without),
+        *ratios,
+        str(max(row["launches"] for row in pair.values())),
+        f"{number(first['seconds'])} s",
+        "; ".join(_notes(pair)),
     ]
+
+
+def _notes(pair: Mapping[str, Row]) -> list[str]:
+    """Why a ratio or its interval is missing, the ratios with one reason together."""
+    told: dict[str, list[str]] = {}
+    for metric, row in pair.items():
+        if row["reason"]:
+            told.setdefault(clean(row["reason"]), []).append(_short(metric))
+    return [f"{', '.join(metrics)}: {reason}" for reason, metrics in told.items()]

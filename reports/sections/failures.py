@@ -20,7 +20,9 @@ def section(document: Document) -> Section:
         tables.append(Table("Without a result", columns, body))
     if flagged:
         columns = [*names.columns(), Column("flags")]
-        body = [[*names.values(r), "; ".join(clean(flag) for flag in r["flags"])] for r in flagged]
+        body = [
+            [*names.values(r), "; ".join(clean(flag, 300) for flag in r["flags"])] for r in flagged
+        ]
         tables.append(Table("Measured, but with a flag", columns, body))
     words = [] if tables else ["Every cell has a result, and nothing was flagged."]
     return Section("Failures, unsupported cells and flags", words, tables=tables)

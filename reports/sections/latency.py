@@ -1,17 +1,25 @@
-"""Time of one inference, per cell."""
+"""Time of one inference, query or first answer, per cell."""
 
 from __future__ import annotations
 
+from agents import wire
+from reports.floor import time_words
+from reports.gates import WAITING
 from reports.layout import Column, Document, Row, Section, Table
 from reports.names import Names
 from reports.text import clean, with_interval
 
 ORDER = 40
 _DETAIL = ("p99", "mean", "min")
+# What one time is, where it is not that of one inference.
+_TIMED = {
+    wire.MULTI_STREAM: "of a query, until the last of its requests is answered",
+    wire.COLD_START: "from the start of a process to its first answer",
+}
 
 
 def section(document: Document) -> Section:
-    rows = [row for row in document["results"] if row["status"] == "ok"]
+    rows = [r for r in document["results"] if r["status"] == "ok" and r["scenario"] in WAITING]
     if not rows:
         return Section("Latency", ["No cell has a result."])
     names = Names(document)
@@ -22,12 +30,18 @@ def section(document: Document) -> Section:
         *(Column(name, "number", detail=True) for name in _DETAIL),
         Column("launches", "number"),
         Column("samples", "number", detail=True),
-        Column("flags", detail=True),
+        Column("flags", "number", detail=True),
     ]
-    caption = "Milliseconds an inference, with the 95% interval of this run only"
-    table = Table(caption, columns, [_cells(names, row) for row in rows]).filled()
-    words = [word for word in (names.shared(), *_short_samples(rows)) if word]
-    return Section("Latency", words, tables=[table])
+    table = Table(_caption(rows), columns, [_cells(names, row) for row in rows]).filled()
+    words = [names.shared(), *_short_samples(rows), *time_words(document)]
+    return Section("Latency", [word for word in words if word], tables=[table])
+
+
+def _caption(rows: list[Row]) -> str:
+    found = dict.fromkeys(row["scenario"] for row in rows)
+    told = [f"{name}: {_TIMED[name]}" for name in found if name in _TIMED]
+    unit = "Milliseconds an inference" + f" ({'; '.join(told)})" * bool(told)
+    return f"{unit}, with the 95% interval of this run only"
 
 
 def _cells(names: Names, row: Row) -> list[str]:
@@ -37,7 +51,7 @@ def _cells(names: Names, row: Row) -> list[str]:
         *(with_interval(latency[name], latency["ci"][name]) for name in ("p50", "p95", *_DETAIL)),
         str(row["launches"]),
         f"{row['samples']:,}",
-        "; ".join(clean(flag) for flag in row["flags"]),
+        str(len(row["flags"]) or ""),  # what they say stands beside the failures
     ]
 
 

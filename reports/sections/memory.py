@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reports.floor import peak_words
 from reports.layout import Column, Document, Row, Section, Table
 from reports.names import Names
 from reports.text import with_interval
@@ -24,7 +25,8 @@ def section(document: Document) -> Section:
     caption = "Median over launches, with the 95% interval of this run only"
     words = [
         "Peak memory is the whole process's: the runtime's own libraries are in it. "
-        f"Weights and activations: {rows[0]['reasons'].get('weights_mib', 'in the JSON')}."
+        f"Weights and activations: {rows[0]['reasons'].get('weights_mib', 'in the JSON')}.",
+        *peak_words(document),
     ]
     return Section("Memory and load", words, tables=[Table(caption, columns, body)], detail=True)
 

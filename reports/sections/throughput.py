@@ -1,50 +1,145 @@
-"""Inputs a second, per cell and over batch sizes."""
+"""Inputs a second: back to back, under random arrivals, and minute by minute under load."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
+
+from agents import wire
 from reports.charts import throughput_chart
-from reports.layout import Chart, Column, Document, Section, Table
+from reports.layout import Chart, Column, Document, Row, Section, Table
 from reports.names import LONGEST_LABEL, Names
-from reports.text import clean, with_interval
+from reports.text import NOTHING, clean, number, with_interval
 
 ORDER = 50
 
 
 def section(document: Document) -> Section:
-    rows = [row for row in document["results"] if row["throughput_ips"] is not None]
-    if not rows:
+    """A detail, unless the study asks for rates or for a load that lasts."""
+    good = [row for row in document["results"] if row["status"] == "ok"]
+    flowing = [row for row in good if row["throughput_ips"] is not None]
+    served = [row for row in good if row["scenario"] == wire.SERVER]
+    loaded = [row for row in good if row["scenario"] == wire.SUSTAINED]
+    tables = list(_tables(Names(document), flowing, served, loaded))
+    if not tables:
         return Section("Throughput", ["No cell has a result."], detail=True)
-    names = Names(document)
-    columns = [*names.columns(), Column("inputs a second", "number")]
+    detail = not served and not loaded
+    if len({row["batch"] for row in flowing}) < 2:
+        words = ["One batch size was measured, so there is no curve to draw."] * bool(flowing)
+        return Section("Throughput", words, tables=tables, detail=detail)
+    points = [
+        {
+            "variant": clean(row["variant"], LONGEST_LABEL),
+            "place": _place(document, row),
+            "line": f"{row['variant']}{row['threads']}",
+            "batch": row["batch"],
+            "throughput": row["throughput_ips"],
+        }
+        for row in flowing
+    ]
+    chart = Chart("Inputs a second over the batch size", lambda: throughput_chart(points))
+    return Section("Throughput", tables=tables, charts=[chart], detail=detail)
+
+
+def _tables(
+    names: Names, flowing: Sequence[Row], served: Sequence[Row], loaded: Sequence[Row]
+) -> Iterator[Table]:
+    if served:
+        yield _rates(names, served)
+    if loaded:
+        yield _minutes(names, loaded)
+    if flowing:
+        yield _flow(names, flowing)
+    if served:
+        yield _tried(names, served)
+
+
+def _flow(names: Names, rows: Sequence[Row]) -> Table:
+    columns = [*names.columns(), Column("inputs a second", "number"), Column("in flight", "number")]
     body = [
         [
             *names.values(row),
             with_interval(row["throughput_ips"], row["intervals"]["throughput_ips"]),
+            str(row["streams"] or NOTHING),
         ]
         for row in rows
     ]
-    table = Table("Batch over mean time, with the 95% interval of this run only", columns, body)
-    if len({row["batch"] for row in rows}) < 2:
-        words = ["One batch size was measured, so there is no curve to draw."]
-        return Section("Throughput", words, tables=[table], detail=True)
-    points = [
-        {
-            "variant": clean(row["variant"], LONGEST_LABEL),
-            "place": _place(document, row["device"], row["runtime"], row["precision_requested"]),
-            "line": f"{row['variant']}{row['threads']}{row['scenario']}",
-            "batch": row["batch"],
-            "throughput": row["throughput_ips"],
-        }
+    caption = "Inputs of a sample over its mean time, with the 95% interval of this run only"
+    return Table(caption, columns, body, detail=True)
+
+
+def _rates(names: Names, rows: Sequence[Row]) -> Table:
+    """What each cell can serve, or what it came closest to."""
+    columns = [
+        *names.columns(),
+        Column("inputs a second", "number"),
+        Column("target p99", "number"),
+        Column("p99 there", "number"),
+        Column("note"),
+    ]
+    body = []
+    for row in rows:
+        found, ends = row["server"], row["server"]["ci"]["rate_ips"]
+        rate = with_interval(found["rate_ips"], ends)
+        why = "" if ends else clean(row["reasons"]["server.ci.rate_ips"], 300)
+        target = f"{number(found['target_ms'])} ms"
+        body.append([*names.values(row), rate, target, _p99_there(row), why])
+    caption = "Highest rate of random arrivals whose p99 keeps the target, median of launches"
+    return Table(caption, columns, body).filled()
+
+
+def _p99_there(row: Row) -> str:
+    """p99 at the rate that was held; nothing where that lies between two rates tried."""
+    held = row["server"]["rate_ips"]
+    for trial in row["server"]["trials"]:
+        if held is not None and math.isclose(trial["rate"] * row["batch"], held):
+            return f"{number(trial['p99_ms'])} ms"
+    return ""
+
+
+def _tried(names: Names, rows: Sequence[Row]) -> Table:
+    columns = [
+        *names.columns(),
+        *(Column(name, "number") for name in ("requests a second", "p50 ms", "p99 ms")),
+        *(Column(name, "number") for name in ("requests", "late", "launches")),
+    ]
+    body = [
+        [
+            *names.values(row),
+            *(number(trial[key]) for key in ("rate", "p50_ms", "p99_ms")),
+            *(f"{trial[key]:,}" for key in ("requests", "late", "launches")),
+        ]
+        for row in rows
+        for trial in row["server"]["trials"]
+    ]
+    return Table("Every rate tried, from scheduled arrival to answer", columns, body, detail=True)
+
+
+def _minutes(names: Names, rows: Sequence[Row]) -> Table:
+    columns = [
+        *names.columns(),
+        Column("first minute", "number"),
+        Column("last minute", "number"),
+        Column("last over first", "number"),
+        Column("p50 of each minute", detail=True),
+    ]
+    body = [
+        [
+            *names.values(row),
+            *(f"{number(row['sustained'][key])} ms" for key in ("first_p50_ms", "last_p50_ms")),
+            with_interval(row["sustained"]["ratio"], row["sustained"]["ci"]["ratio"]),
+            ", ".join(number(minute) for minute in row["sustained"]["minutes"]),
+        ]
         for row in rows
     ]
-    chart = Chart("Inputs a second over the batch size", lambda: throughput_chart(points))
-    return Section("Throughput", tables=[table], charts=[chart], detail=True)
+    return Table("p50 under a load that lasts; above 1 it slowed down", columns, body)
 
 
-def _place(document: Document, device: str, runtime: str, precision: str) -> str:
-    parts = [runtime]
-    if len({row["device"] for row in document["results"]}) > 1:
-        parts.insert(0, device)
-    if len({row["precision_requested"] for row in document["results"]}) > 1:
-        parts.append(precision)
-    return " · ".join(clean(part, LONGEST_LABEL) for part in parts)
+def _place(document: Document, row: Row) -> str:
+    keys = ("device", "runtime", "precision_requested", "scenario")
+    told = [row[key] for key in keys if key == "runtime" or _varies(document, key)]
+    return " · ".join(clean(part, LONGEST_LABEL) for part in told)
+
+
+def _varies(document: Document, key: str) -> bool:
+    return len({row[key] for row in document["results"]}) > 1

@@ -32,11 +32,23 @@ def section(document: Document) -> Section:
 
 def _open_table(names: Names, gate: str, rows: Sequence[Row]) -> Table:
     """What one gate refused or could not decide."""
-    columns = [Column("verdict", "word"), *names.columns(), Column(VALUE, "number"), Column("why")]
+    refused = [row for row in rows if row["verdict"] != "pass"]
+    columns = [
+        Column("verdict", "word"),
+        *names.columns(),
+        Column(VALUE, "number"),
+        Column("why"),
+        Column("what would decide", detail=True),
+    ]
     body = [
-        [row["verdict"], *names.values(row), _value(row), _why(row)]
-        for row in rows
-        if row["verdict"] != "pass"
+        [
+            row["verdict"],
+            *names.values(row),
+            _value(row),
+            _why(row),
+            clean(row["prescription"] or ""),
+        ]
+        for row in refused
     ]
     counts = Counter(row["verdict"] for row in rows)
     told = ", ".join(f"{counts[word]} {word}" for word in _WORST_FIRST if counts[word])
@@ -50,8 +62,11 @@ def _passed_table(names: Names, rows: Sequence[Row]) -> Table:
 
 
 def _why(row: Row) -> str:
-    """Nothing where the interval beside it says it all."""
-    return "" if row["ci"] else clean(row["reason"])
+    """Nothing where the interval beside it says it all: it is beyond the limit, or around it."""
+    low, high = row["ci"] or (None, None)
+    if row["ci"] and (row["verdict"] == "fail" or low <= row["limit"] <= high):
+        return ""
+    return clean(row["reason"].removesuffix(f"; {row['prescription']}"), 300)
 
 
 def _value(row: Row) -> str:

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents import wire
+from agents import probes, wire
 from tests.contract.networks import Network
 from tests.contract.test_oldest_python import oldest_python
-from tests.contract.workshop import Workshop, spec
+from tests.contract.workshop import TIMING, Workshop, spec
 
 RUNTIME = "onnxruntime"
 END_S = 60.0
@@ -117,17 +117,20 @@ def test_a_job_is_done_and_its_journal_complete(
     folder = job(device, members, 2, dataset=dataset)
     events = run(device, folder)
     kinds = [event["kind"] for event in events]
-    assert kinds == ["evaluation"] * 2 + ["launch"] * 2 + ["finished"]
+    assert kinds == ["floor", *["evaluation"] * 2, *["launch"] * 2, "finished"]
+    check_floor(events[0])
     assert [event["ordinal"] for event in of_kind(events, "launch")] == [0, 1]
     assert events[-1]["reason"] == "done"
     best = np.argsort(-network.reference, axis=1)[:, :5].tolist()
-    assert events[0]["top"] == best != events[1]["top"]
-    executed = events[0]["executed"]
+    first, second = of_kind(events, "evaluation")
+    assert first["top"] == best != second["top"]
+    executed = first["executed"]
     assert executed["precision"] == "fp32"
     # The runtime that was brought for this Python, and not one that this machine has too.
     brought = Path(device.runtime(RUNTIME)) / f"{RUNTIME}-{executed['runtime_version']}.dist-info"
     assert brought.is_dir()
     for event in of_kind(events, "launch"):
+        check_conditions(event["conditions"])
         assert [record["cell"] for record in event["cells"]] == [cell["id"] for cell in members]
         for record in event["cells"]:
             assert (record["status"], record["reason"]) == ("ok", None)
@@ -137,6 +140,24 @@ def test_a_job_is_done_and_its_journal_complete(
     assert events[-1]["elapsed_s"] == pytest.approx(spent)
     # Done is done: another start measures nothing, and says so under its own attempt's name.
     assert run(device, folder) == [*events, events[-1]]
+
+
+def check_floor(floor: Event) -> None:
+    """Measuring by itself costs little: limits for an idle call and for bare interpreters."""
+    assert floor["reason"] is None
+    assert len(floor["loop_ns"]) == 10_000
+    assert 0 < np.median(floor["loop_ns"]) < 5_000
+    assert 4 < floor["supervisor_kib"] / 1024 < 16
+    assert 4 < floor["worker_kib"] / 1024 < 32
+    assert 0 < floor["seconds"] < END_S
+
+
+def check_conditions(conditions: dict[str, dict[str, Any]]) -> None:
+    """Every probe was read before and after, and what counts up did not go down."""
+    before, after = conditions["before"], conditions["after"]
+    assert list(before) == list(after) == probes.names()
+    for name in ("pressure", "steal"):
+        assert before[name] is after[name] is None or before[name] <= after[name]
 
 
 def test_after_a_power_cut_it_goes_on_where_the_journal_ends(
@@ -153,7 +174,7 @@ def test_after_a_power_cut_it_goes_on_where_the_journal_ends(
     after = run(device, folder)
     assert after[: len(before)] == before
     assert [event["ordinal"] for event in of_kind(after, "launch")] == [0, 1, 2, 3, 4]
-    assert len(of_kind(after, "evaluation")) == 1
+    assert len(of_kind(after, "evaluation")) == len(of_kind(after, "floor")) == 1
     assert after[-1]["reason"] == "done"
 
 
@@ -193,11 +214,11 @@ def test_a_stop_file_ends_it_after_what_is_under_way(
 
 
 def test_a_budget_ends_it(workshop: Workshop, folder_of_one: Callable[..., Path]) -> None:
-    # The first step is longer than the whole budget.
-    events = run(workshop, folder_of_one(50, budget_s=0.05))
-    assert [event["kind"] for event in events] == ["evaluation", "finished"]
+    # The first step, the floor, is longer than the whole budget.
+    events = run(workshop, folder_of_one(50, budget_s=0.01))
+    assert [event["kind"] for event in events] == ["floor", "finished"]
     assert events[-1]["reason"] == "budget"
-    assert events[-1]["elapsed_s"] >= 0.05
+    assert events[-1]["elapsed_s"] >= 0.01
 
 
 def test_what_the_host_has_stored_is_not_done_again(
@@ -281,8 +302,20 @@ def test_a_job_of_dead_cells_ends_at_once(workshop: Workshop, tmp_path: Path) ->
     broken.write_bytes(b"\x08\x08no model")
     bad = workshop.cell(broken, RUNTIME, inputs=[spec("x", "float32", [1, 8, 8, 1])])
     events = run(workshop, job(workshop, [bad], 5))
-    assert [event["kind"] for event in events] == ["evaluation", "finished"]
+    assert [event["kind"] for event in events] == ["floor", "evaluation", "finished"]
     assert events[-1]["reason"] == "done"
+
+
+def test_a_floor_that_was_not_measured_has_a_reason(
+    workshop: Workshop, folder_of_one: Callable[..., Path]
+) -> None:
+    timing = {**TIMING, "answer_timeout_s": 0.0}
+    events = run(workshop, folder_of_one(1, evaluations=[], timing=timing))
+    assert [event["kind"] for event in events] == ["floor", "launch", "finished"]
+    floor = events[0]
+    assert "hung" in floor["reason"]
+    assert (floor["loop_ns"], floor["worker_kib"]) == ([], None)
+    assert floor["supervisor_kib"] > 0
 
 
 def test_no_process_of_a_job_is_left(

@@ -19,7 +19,7 @@ import pytest
 from agents import launch, process, wire
 from agents.process import Process, WorkerError
 from tests.contract.networks import Network
-from tests.contract.workshop import TIMING, Workshop
+from tests.contract.workshop import BLOCKS, TIMING, Workshop
 
 RUNTIME = "onnxruntime"
 # Blocks that last: something is to happen in the middle of them.
@@ -290,7 +290,7 @@ def test_a_worker_that_dies_fails_its_cell_and_no_other(
     assert "died in block: killed by SIGKILL" in (dead["reason"] or "")
     assert (dead["blocks"], dead["memory"]) == ([], None)
     assert living["status"] == "ok"
-    assert len(living["blocks"]) == TIMING["blocks"]
+    assert len(living["blocks"]) == BLOCKS
 
 
 SUPERVISOR = """

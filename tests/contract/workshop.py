@@ -28,7 +28,6 @@ from harness.deploy import zipapp
 Array = npt.NDArray[Any]
 FORMATS = {".onnx": "onnx", ".xml": "openvino", ".tflite": "tflite"}
 TIMING: wire.Timing = {
-    "blocks": 2,
     "block_iterations": 3,
     "block_ns": 1_000_000,
     "warmup_iterations": 20,
@@ -36,11 +35,35 @@ TIMING: wire.Timing = {
     "warmup_cap_ns": 200_000_000,
     "answer_timeout_s": 60.0,
 }
-# The agent's own worker with one message more: a worker never sends its outputs.
+BLOCKS = 2
+
+
+def scenario(streams: int | None = 1, requests: int = 1, seconds: float = 0.0) -> wire.Scenario:
+    """A scenario of two blocks, as a study would set it."""
+    return {
+        "streams": streams,
+        "requests": requests,
+        "seconds": seconds,
+        "target_ns": None,
+        "blocks": BLOCKS,
+    }
+
+
+# Shorter than in any study, to be quick.
+SCENARIOS: dict[str, wire.Scenario] = {
+    wire.SINGLE_STREAM: scenario(),
+    wire.MULTI_STREAM: scenario(streams=3, requests=3),
+    wire.OFFLINE: scenario(streams=2, requests=7),
+    wire.SERVER: {**scenario(None, seconds=0.05), "target_ns": 5_000_000, "blocks": 0},
+    wire.COLD_START: scenario(),
+    wire.SUSTAINED: scenario(seconds=0.2),
+}
+# The agent's own worker with one message more: a worker never sends its outputs. Every stream runs
+# twice, all at the same time, and is to give what the first gave.
 TELLING = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from agents import feed, worker
+from agents import feed, streams, worker
 answer = worker.answer
 def telling(self, request):
     if request["do"] != "outputs":
@@ -48,12 +71,17 @@ def telling(self, request):
     import numpy as np
     data = dict(np.load(request["arrays"]))
     wants = self.session.input_dtypes
-    self.session.bind(feed.as_runtime_wants(data, self.cell["inputs"], wants))
-    self.session.infer()
+    inputs = feed.as_runtime_wants(data, self.cell["inputs"], wants)
+    sessions = [self.session] + [self.session.another() for _ in range(request["streams"] - 1)]
+    for session in sessions:
+        session.bind(inputs)
+    together = streams.Streams(sessions)
+    together.each(lambda infer: infer())
     first = self.session.outputs()
-    self.session.infer()
-    for before, after in zip(first, self.session.outputs()):
-        np.testing.assert_array_equal(before, after)
+    together.each(lambda infer: infer())
+    for session in sessions:
+        for before, after in zip(first, session.outputs()):
+            np.testing.assert_array_equal(before, after)
     np.savez(request["to"], *first)
     return self.session.executed()
 worker.answer = telling
@@ -110,6 +138,7 @@ class Workshop:
         batch: int = 1,
         threads: int = 1,
         precision: str = "fp32",
+        scenario: str = wire.SINGLE_STREAM,
         inputs: Sequence[wire.TensorSpec] | None = None,
     ) -> wire.Cell:
         """A cell of a model file; `inputs` stand in for those of a file that the host refuses."""
@@ -120,13 +149,13 @@ class Workshop:
         self.files[artifact] = {part.suffix: self.blob(part) for part in parts}
         key = f"{path.stem}/{runtime}/{precision}/b{batch}/t{threads}"
         return {
-            "id": key,
+            "id": f"{key}/{scenario}",
             "variant": path.stem,
             "runtime": runtime,
             "precision": precision,
             "batch": batch,
             "threads": threads,
-            "scenario": "single-stream",
+            "scenario": scenario,
             "artifact": artifact,
             "format": format,
             "inputs": list(declared),
@@ -147,7 +176,8 @@ class Workshop:
 
     def job(self, cells: Sequence[wire.Cell], **changes: Any) -> wire.Job:
         """One group of cells and an evaluation of each, unless changed."""
-        group = {"id": "group", "kind": "variant", "baseline": cells[0]["id"]}
+        ids = [cell["id"] for cell in cells]
+        group = {"id": "group", "kind": "variant", "baseline": next(iter(ids), None)}
         job = {
             "schema": wire.JOB_SCHEMA,
             "run": f"run-{next(self.made)}",
@@ -158,9 +188,10 @@ class Workshop:
             "runtimes": {name: {"path": self.runtime(name)} for name in used(cells)},
             "files": {cell["artifact"]: self.files[cell["artifact"]] for cell in cells},
             "dataset": None,
+            "scenarios": {cell["scenario"]: SCENARIOS[cell["scenario"]] for cell in cells},
             "cells": {cell["id"]: cell for cell in cells},
             "evaluations": [{"id": cell["evaluation"], "cell": cell["id"]} for cell in cells],
-            "groups": [{**group, "cells": [cell["id"] for cell in cells], "launches": 1}],
+            "groups": [{**group, "cells": ids, "launches": 1}],
             "attempt": "1",
             "skip": {},
             "done_evaluations": [],
@@ -190,9 +221,9 @@ class Workshop:
         with self.supervising():
             return evaluation.run(bench, bench.job["evaluations"][0])
 
-    def launch(self, *cells: wire.Cell, timing: wire.Timing = TIMING) -> wire.LaunchEvent:
+    def launch(self, *cells: wire.Cell, **changes: Any) -> wire.LaunchEvent:
         """Measure one launch of some cells as the supervisor does."""
-        bench = self.bench(self.job(cells, timing=timing))
+        bench = self.bench(self.job(cells, **changes))
         with self.supervising():
             return launch.run(bench, bench.job["groups"][0], 0, {})
 
@@ -206,8 +237,10 @@ class Workshop:
             request = bench.load_request(cell, trace=True)
             return process.Process(started, process.environment(path), log), request
 
-    def outputs(self, cell: wire.Cell, **arrays: Array) -> tuple[list[Array], wire.Executed]:
-        """What a worker computes from given inputs, and what really ran.
+    def outputs(
+        self, cell: wire.Cell, streams: int = 1, **arrays: Array
+    ) -> tuple[list[Array], wire.Executed]:
+        """What a worker computes from given inputs in each of some streams, and what really ran.
 
         One worker of each runtime loads model after model: most of a fresh one's time is imports.
         """
@@ -221,8 +254,8 @@ class Workshop:
         with self.supervising():
             request = self.bench(self.job([cell])).load_request(cell, trace=True)
         try:
-            worker.ask(request, 60.0)
-            told = {"do": "outputs", "arrays": str(given), "to": str(result)}
+            worker.ask({**request, "streams": streams}, 60.0)
+            told = {"do": "outputs", "arrays": str(given), "to": str(result), "streams": streams}
             executed: wire.Executed = worker.ask(told, 60.0)
         except process.WorkerError:
             self.tellers.pop(runtime).close()

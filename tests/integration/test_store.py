@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from harness.samples import packed, unpacked
 from harness.store import SCHEMA_VERSION, Store
 from reports.run import Run
 from tests.boards.board import free_port
-from tests.unit.run_builder import realistic
+from tests.unit.run_builder import floor, realistic
 
 
 def postgres_bin() -> Path | None:
@@ -76,6 +77,7 @@ def event(group: str, ordinal: int, cell: str, blocks: list[list[int]]) -> Any:
         "ordinal": ordinal,
         "seconds": 1.5,
         "interleaved": True,
+        "conditions": {"before": {"steal": None}, "after": {"steal": ordinal}},
         "cells": [record],
     }
 
@@ -83,7 +85,9 @@ def event(group: str, ordinal: int, cell: str, blocks: list[list[int]]) -> Any:
 def empty_run(name: str = "r1") -> Run:
     """A run that was planned and has measured nothing."""
     made = realistic(launches=1, batches=(1,))
-    return Run(**{**vars(made), "id": name, "launches": [], "evaluations": []})
+    devices = [replace(device, floor=None) for device in made.devices]
+    planned = {"id": name, "devices": devices, "launches": [], "evaluations": []}
+    return Run(**{**vars(made), **planned})
 
 
 def test_a_run_comes_back_as_it_was(url: str) -> None:
@@ -111,6 +115,7 @@ def test_a_launch_is_stored_once(url: str) -> None:
     store.add_launch("r1", device, event("g", 1, cell, [[5]]))
     loaded = store.load("r1").launches
     assert [item.launch["blocks"] for item in loaded] == [blocks, [[5]]]
+    assert [item.conditions["after"]["steal"] for item in loaded] == [0, 1]
     assert store.done("r1", device) == ([], [("g", 0), ("g", 1)])
 
 
@@ -137,8 +142,13 @@ def test_cells_and_devices_change_their_status(url: str) -> None:
     store.create_run(run, Path(), None)
     device, cell = run.cells[0].device, run.cells[0].cell["id"]
     store.mark_cells("r1", device, "unsupported", {cell: "no wheels"})
+    assert store.load("r1").devices[0].floor is None
     store.update_device("r1", device, status="failed", reason="gone", facts={"cpus": 4})
+    store.update_device("r1", device, floor=floor())
+    store.add_launch("r1", device, event("g", 0, cell, [[5]]))
+    assert store.board_seconds("r1", device) == 1.5 + floor()["seconds"]
     loaded = store.load("r1")
+    assert loaded.devices[0].floor == floor()
     assert (loaded.cells[0].status, loaded.cells[0].reason) == ("unsupported", "no wheels")
     assert loaded.devices[0].facts == {"cpus": 4}
     assert loaded.devices[0].reason == "gone"
@@ -168,6 +178,7 @@ def test_a_notebook_reads_a_run(url: str) -> None:
     device, cell = run.cells[0].device, run.cells[0].cell["id"]
     record = event("g", 0, cell, [[9_000_000, 2_000_000, 4_000_000]])
     record["cells"][0].update(memory=None, load_ns=3_000_000, first_ns=None)
+    record["cells"][0].update(noise=None, streams=1, trials=[])
     store.add_launch("r1", device, record)
     frame = harness.load_run("r1", store=url)
     assert frame.loc[0, "p50_ms"] == 3.0

@@ -27,16 +27,18 @@ def cell(
     precision: str = "fp32",
     batch: int = 1,
     threads: int = 1,
+    scenario: str = wire.SINGLE_STREAM,
     fmt: str = "onnx",
 ) -> wire.Cell:
+    single = scenario == wire.SINGLE_STREAM
     return wire.Cell(
-        id=f"{variant}/{runtime}/{precision}/{batch}/{threads}",
+        id=f"{variant}/{runtime}/{precision}/{batch}/{threads}" + f"/{scenario}" * (not single),
         variant=variant,
         runtime=runtime,
         precision=precision,
         batch=batch,
         threads=threads,
-        scenario="single-stream",
+        scenario=scenario,
         artifact=f"sha-{variant}",
         format=fmt,
         inputs=[],
@@ -52,6 +54,38 @@ def blocks(
     return [[int(sample) for sample in block] for block in samples]
 
 
+SCENARIOS: list[dict[str, Any]] = [
+    {"name": wire.SINGLE_STREAM},
+    {"name": wire.MULTI_STREAM, "streams": 4},
+    {"name": wire.OFFLINE, "streams": 2, "requests": 16},
+    {"name": wire.SERVER, "streams": 2, "seconds": 2.0, "target_p99_ms": 20.0},
+    {"name": wire.COLD_START},
+    {"name": wire.SUSTAINED, "minutes": 3},
+]
+# How many times as long a request takes as the inference alone, at each rate that is tried.
+QUEUEING = {100.0: 1.0, 200.0: 3.0, 400.0: 8.0}
+
+
+def of_scenario(scenario: str, ms: float, rng: np.random.Generator) -> dict[str, Any]:
+    """What a launch of a scenario in SCENARIOS holds when one inference takes so many ms."""
+    if scenario == wire.MULTI_STREAM:
+        return {"blocks": blocks(4 * ms, rng), "streams": 4}
+    if scenario == wire.OFFLINE:
+        return {"blocks": blocks(16 * ms / 2, rng), "streams": 2}
+    if scenario == wire.COLD_START:
+        return {"blocks": blocks(100 + ms, rng, count=4, length=1)}
+    if scenario == wire.SUSTAINED:
+        minutes = [blocks(ms * slow, rng, count=1, length=300)[0] for slow in (1.0, 1.1, 1.2)]
+        return {"blocks": minutes}
+    if scenario == wire.SERVER:
+        trials = [
+            {"rate": rate, "latencies_ns": blocks(ms * longer, rng, count=1, length=400)[0]}
+            for rate, longer in QUEUEING.items()
+        ]
+        return {"blocks": [], "streams": 2, "trials": trials}
+    return {"blocks": blocks(ms, rng)}
+
+
 def cell_launch(cell_id: str, sample_blocks: list[list[int]], **changes: Any) -> wire.CellLaunch:
     whole: dict[str, Any] = {
         "cell": cell_id,
@@ -64,10 +98,40 @@ def cell_launch(cell_id: str, sample_blocks: list[list[int]], **changes: Any) ->
         "warmup": {"iterations": 50, "steady": True, "ns": 100_000_000},
         "memory": {"peak_kib": 65536, "anon_kib": 40000, "floor_kib": 30000},
         "executed": {"precision": "fp32", "threads": 1, "provider": "CPU", "runtime_version": "1"},
-        "noise": {"involuntary_switches": 1, "run_delay_ns": 1000},
+        "noise": {"preempted": [], "run_delay_ns": 1000},
         "cpus": [0],
+        "streams": 1,
+        "call_overhead_ns": None,
+        "trials": [],
     } | changes
     return whole  # type: ignore[return-value]
+
+
+def conditions() -> wire.Conditions:
+    """Readings of the probes around a launch on a Raspberry Pi that nothing disturbs."""
+
+    def reading(pressure_us: int, celsius: float) -> dict[str, Any]:
+        return {
+            "clock": {str(cpu): 2400.0 for cpu in range(4)},
+            "pressure": pressure_us,
+            "steal": 0.0,
+            "temperature": {"cpu-thermal": celsius},
+            "throttling": {"get_throttled": 0},
+        }
+
+    return {"before": reading(10_000, 51.2), "after": reading(12_000, 55.6)}
+
+
+def floor() -> wire.FloorEvent:
+    """What measuring costs on such a board."""
+    return {
+        "kind": "floor",
+        "reason": None,
+        "loop_ns": [400, 500, 600, 500],
+        "supervisor_kib": 14_336,
+        "worker_kib": 15_360,
+        "seconds": 0.3,
+    }
 
 
 def event(of: wire.Cell, top: list[list[int]] | None, **changes: Any) -> wire.EvaluationEvent:
@@ -158,16 +222,27 @@ class RunBuilder:
             "launches": self.launches,
         }
         self.groups.append(GroupRecord(self.device, group))
+        scenarios = {record.cell["id"]: record.cell["scenario"] for record in self.cells}
         for ordinal in range(self.launches):
             shared = float(np.exp(self.drift * self.rng.standard_normal()))
             for cell_id, ms in times.items():
-                launch = cell_launch(cell_id, blocks(ms * shared, self.rng), **changes)
+                scenario = scenarios.get(cell_id, wire.SINGLE_STREAM)
+                measured = of_scenario(scenario, ms * shared, self.rng) | changes
+                launch = cell_launch(cell_id, measured.pop("blocks"), **measured)
                 self.add_launch(name, ordinal, launch)
 
     def add_launch(
-        self, group: str, ordinal: int, launch: wire.CellLaunch, interleaved: bool = True
+        self,
+        group: str,
+        ordinal: int,
+        launch: wire.CellLaunch,
+        interleaved: bool = True,
+        around: wire.Conditions | None = None,
     ) -> None:
-        self.records.append(LaunchRecord(self.device, group, ordinal, interleaved, 2.0, launch))
+        record = LaunchRecord(
+            self.device, group, ordinal, interleaved, 2.0, launch, around or conditions()
+        )
+        self.records.append(record)
 
     def add_evaluation(self, of: wire.Cell, right: float, **changes: Any) -> None:
         top = answers(self.labels, right) if self.labels is not None else None
@@ -178,9 +253,10 @@ class RunBuilder:
             self.device,
             "raspberry-pi-5",
             "ok",
-            facts={"model": "Raspberry Pi 5", "cores": 4, "kernel": "6.6"},
+            facts={"model": "Raspberry Pi 5", "cpus": 4, "kernel": "6.6"},
             pushed_bytes={"agent": 40_000, "models": 3_000_000},
             seconds=60.0,
+            floor=floor(),
         )
         return Run(
             id="20260101-kws",
@@ -233,3 +309,20 @@ def realistic(launches: int = 8, batches: Sequence[int] = (1, 8), seed: int = 7)
     by_runtime = {cell("int8", runtime)["id"]: 1.2 * s for runtime, s in RUNTIMES.items()}
     made.add_group("runtimes-int8", by_runtime, kind="runtime")
     return made.build()
+
+
+def every_scenario(launches: int = 7) -> RunBuilder:
+    """The baseline and a variant of half its time in all scenarios, and of one both runtimes."""
+    made = RunBuilder(launches=launches)
+    made.study["scenarios"] = SCENARIOS
+    for scenario in wire.SCENARIOS:
+        dense, int8 = (cell(variant, scenario=scenario) for variant in ("dense", "int8"))
+        made.add_cell(dense)
+        made.add_cell(int8)
+        made.add_group(f"variant/{scenario}", {dense["id"]: 4.0, int8["id"]: 1.5})
+    other = cell("dense", "openvino")
+    made.add_cell(other)
+    made.add_group("variant/openvino", {other["id"]: 3.0})
+    # So slow here that nobody could take it for a launch of the variant group.
+    made.add_group("runtime/dense", {cell("dense")["id"]: 40.0, other["id"]: 30.0}, kind="runtime")
+    return made

@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from run_builder import RunBuilder, blocks, cell, cell_launch
+from run_builder import RunBuilder, blocks, cell, cell_launch, every_scenario
 
 from reports.comparison import comparisons, finding
 from reports.index import index
-from reports.run import Run
+from reports.run import GroupRecord, Run
 
 
 def two_variants(launches: int = 8, ratio: float = 0.5, **changes: Any) -> RunBuilder:
@@ -153,3 +154,93 @@ def test_identical_models_are_seldom_called_different() -> None:
         made.add_group("g", {cell("dense")["id"]: 3.0, cell("twin")["id"]: 3.0})
         words.append(compare(made.build())["latency_p50_ratio"]["finding"])
     assert words.count("same") >= 38
+
+
+def test_a_pair_is_compared_in_the_metrics_of_its_scenario() -> None:
+    times = {f"latency_{name}_ratio" for name in ("p50", "p95", "p99")}
+    watched = {"latency_unpreempted_p50_ratio", "latency_unpreempted_p95_ratio"}
+    found: dict[str, set[str]] = {}
+    for row in comparisons(index(every_scenario(launches=2).build())):
+        found.setdefault(row["scenario"], set()).add(row["metric"])
+    assert found == {
+        "single-stream": times | watched | {"throughput_ratio"},
+        "multi-stream": times | watched | {"throughput_ratio"},
+        "offline": {"throughput_ratio"},
+        "cold-start": times,
+        "sustained": times | {"throughput_ratio"},
+    }
+
+
+@pytest.mark.parametrize(("ratio", "word"), [(0.5, "faster"), (1.0, "same"), (2.0, "slower")])
+def test_throughput_is_the_other_way_round(ratio: float, word: str) -> None:
+    found = compare(two_variants(ratio=ratio).build())["throughput_ratio"]
+    assert found["ratio"] == pytest.approx(1 / ratio, rel=0.02)
+    assert found["ci"][0] < found["ratio"] < found["ci"][1]
+    assert found["finding"] == word
+
+
+@pytest.mark.parametrize("preempted", [True, False])
+def test_the_unpreempted_ratio_leaves_out_what_the_machine_disturbed(preempted: bool) -> None:
+    """Most samples of the candidate take four times as long: by preemption, or by themselves."""
+    told = [[block, at, 1, None] for block in range(20) for at in range(4, 10)]
+    noise = {"preempted": told if preempted else [], "run_delay_ns": None}
+    made = two_variants(ratio=1.0, noise=noise)
+    for record in made.records:
+        if record.launch["cell"] == cell("int8")["id"]:
+            for block in record.launch["blocks"]:
+                block[4:] = [4 * sample for sample in block[4:]]
+    found = compare(made.build())
+    assert found["latency_p50_ratio"]["finding"] == "slower"
+    word = "same" if preempted else "slower"
+    assert found["latency_unpreempted_p50_ratio"]["finding"] == word
+
+
+def test_uncounted_preemptions_are_the_reason() -> None:
+    found = compare(two_variants(noise=None).build())["latency_unpreempted_p95_ratio"]
+    assert (found["ratio"], found["reason"]) == (None, "preemptions were not counted")
+
+
+def crowd(seed: int, identical: int, spread: float = 0.1) -> list[dict[str, Any]]:
+    """Comparisons of a baseline with candidates that are all the same, in one metric."""
+    made = RunBuilder(seed=seed)
+    made.study["scenarios"] = [{"name": "offline", "requests": 1}]
+    cells = [cell(f"v{at}", scenario="offline") for at in range(identical + 1)]
+    for each in cells:
+        made.add_cell(each)
+    group: Any = {"id": "g", "kind": "variant", "baseline": cells[0]["id"], "launches": 7}
+    made.groups.append(GroupRecord("pi5", group | {"cells": [each["id"] for each in cells]}))
+    for ordinal in range(7):
+        for each in cells:
+            sample = int(1e6 * np.exp(spread * made.rng.standard_normal()))
+            made.add_launch("g", ordinal, cell_launch(each["id"], [[sample, sample]]))
+    return comparisons(index(made.build()))
+
+
+def test_sixty_identical_candidates_are_rarely_called_different() -> None:
+    """In at most 5% of the runs, though the intervals by themselves do so in most."""
+    alone = together = 0
+    for seed in range(140):
+        rows = crowd(seed, 60)
+        alone += any(low > 1.01 or high < 0.99 for low, high in (row["ci"] for row in rows))
+        together += any(row["finding"] in ("faster", "slower") for row in rows)
+    assert alone > 70
+    assert together <= 7
+
+
+def test_a_difference_that_a_crowd_explains_is_undecided_and_says_so() -> None:
+    words = [row for seed in range(5) for row in crowd(seed, 60) if row["reason"]]
+    assert words and {row["finding"] for row in words} == {"undecided"}
+    for row in words:
+        low, high = row["ci"]
+        word = "faster" if low > 1 else "slower"
+        assert low > 1.01 or high < 0.99
+        assert row["reason"] == f"{word} by itself, but not among 60 comparisons"
+
+
+def test_p_values_need_a_launch_and_name_the_direction() -> None:
+    slower = compare(two_variants(ratio=2.0).build())
+    for row in slower.values():
+        assert row["p_slower"] < 0.01 and row["p_faster"] > 0.99, row["metric"]
+    made = two_variants()
+    made.records.clear()
+    assert {row["p_slower"] for row in compare(made.build()).values()} == {None}

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from run_builder import RunBuilder, cell, cell_launch, realistic
+from run_builder import RunBuilder, cell, cell_launch, every_scenario, realistic
 
+from agents import wire
 from reports.document import build
 from reports.estimate import Estimate
 from reports.gates import METRICS, Limit, judge, limits, overall
@@ -67,6 +68,8 @@ def test_moving_a_limit_never_turns_pass_into_fail_at_once(
 def test_every_gate_bound_becomes_a_limit() -> None:
     found = limits([{"metric": "load_ms", "max": 3, "min": None}, {"metric": "sparsity", "min": 0}])
     assert [str(limit) for limit in found] == ["load_ms <= 3", "sparsity >= 0"]
+    [only] = limits([{"metric": "load_ms", "max": 3, "scenario": "offline"}])
+    assert str(only) == "load_ms <= 3 in offline"
 
 
 def test_overall_is_the_worst() -> None:
@@ -85,7 +88,8 @@ def judged(run: Any) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", METRICS)
 def test_every_metric_can_be_judged_on_a_real_row(name: str) -> None:
-    run = realistic(batches=(1,))
+    usual = wire.SINGLE_STREAM in METRICS[name].scenarios
+    run = realistic(batches=(1,)) if usual else every_scenario().build()
     run.study["gates"] = [{"metric": name, "max": 1e12}]  # type: ignore[index]
     found = judged(run)
     good = [v for v in found if v["runtime"] != "litert"]
@@ -120,6 +124,37 @@ def test_a_gate_that_finds_nothing_to_judge_is_inconclusive() -> None:
     made.add_group("g", {cell("dense")["id"]: 1.0})
     [only] = judged(made.build())
     assert only["verdict"] == "inconclusive" and only["device"] == "pi5"
+
+
+@pytest.mark.parametrize(
+    ("gate", "asked"),
+    [
+        (
+            {"metric": "latency_p50_ms"},
+            ["single-stream", "multi-stream", "cold-start", "sustained"],
+        ),
+        ({"metric": "latency_p50_ms", "scenario": "cold-start"}, ["cold-start"]),
+        ({"metric": "throughput_ips", "scenario": "offline"}, ["offline"]),
+        ({"metric": "server_rate_ips"}, ["server"]),
+        ({"metric": "peak_rss_mib"}, list(wire.SCENARIOS)),
+        ({"metric": "throughput_ips", "scenario": "server"}, [None]),
+    ],
+)
+def test_a_gate_is_asked_only_where_its_metric_is_measured(
+    gate: dict[str, Any], asked: list[str | None]
+) -> None:
+    made = every_scenario(launches=1)
+    made.study["gates"] = [gate | {"max": 1e9}]
+    found = judged(made.build())
+    assert list(dict.fromkeys(verdict["scenario"] for verdict in found)) == asked
+
+
+@pytest.mark.parametrize(("least", "word"), [(190, "pass"), (210, "fail")])
+def test_the_rate_that_a_server_holds_can_be_a_gate(least: float, word: str) -> None:
+    made = every_scenario(launches=3)
+    made.study["gates"] = [{"metric": "server_rate_ips", "min": least}]
+    verdicts = {row["variant"]: row["verdict"] for row in judged(made.build())}
+    assert verdicts == {"dense": word, "int8": "pass"}
 
 
 def test_one_launch_is_inconclusive() -> None:

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from agents import wire
 from harness.artifact import Artifact
 from harness.devices import Device
+from harness.effort import EFFORTS
 from harness.formats import Contents, Port
-from harness.plan import EFFORTS, DevicePlan, job, plan
+from harness.plan import WITHOUT_RUNTIME_GROUPS, DevicePlan, job, plan
 from harness.study import Study, parse_study
 
 LOCAL = Device(name="local", connection="local")
@@ -140,8 +141,8 @@ def test_efforts(effort: str, launches: int, blocks: int) -> None:
     found = planned(study(measure={"effort": effort, "budget": "90s"}))
     assert {group["launches"] for group in found.groups} == {launches}
     assert found.budget_s == 90
+    assert found.scenarios["single-stream"]["blocks"] == blocks
     assert found.timing == {
-        "blocks": blocks,
         "block_iterations": 10,
         "block_ns": 15_000_000,
         "warmup_iterations": 50,
@@ -149,7 +150,50 @@ def test_efforts(effort: str, launches: int, blocks: int) -> None:
         "warmup_cap_ns": 5_000_000_000,
         "answer_timeout_s": 120.0,
     }
-    assert "a cell" in EFFORTS[effort].cost
+    assert all("a cell" in cost for cost in EFFORTS[effort].cost.values())
+
+
+@pytest.mark.parametrize(
+    ("asked", "launches", "expected"),
+    [
+        ("single-stream", [7, 20], (1, 1, 0.0, None, 10)),
+        ("multi-stream", [7, 20], (8, 8, 0.0, None, 10)),
+        ({"name": "offline", "requests": 64}, [7, 20], (None, 64, 0.0, None, 10)),
+        ({"name": "server", "target_p99_ms": 2.5}, [3, 5], (None, 1, 2.0, 2_500_000, 0)),
+        ("cold-start", [7, 20], (1, 1, 0.0, None, 4)),
+        ({"name": "sustained", "minutes": 3}, [1, 2], (1, 1, 180.0, None, 3)),
+    ],
+)
+def test_scenarios_on_the_wire(
+    asked: Any, launches: list[int], expected: tuple[float | None, ...]
+) -> None:
+    plans = [
+        planned(study(scenarios=[asked], runtimes=["openvino"], measure={"effort": effort}))
+        for effort in ("quick", "standard")
+    ]
+    assert [found.groups[0]["launches"] for found in plans] == launches
+    (scenario,) = plans[0].scenarios.values()
+    assert tuple(scenario[key] for key in wire.Scenario.__annotations__) == expected  # type: ignore[literal-required]
+
+
+def test_groups_of_runtimes_come_after_those_of_variants() -> None:
+    found = planned(
+        study(
+            variants={"a": {"model": {"onnx": "a.onnx", "tflite": "a.tflite"}}},
+            baseline="a",
+            runtimes=["litert", "openvino"],
+            scenarios=["offline"],
+        )
+    )
+    cells = ["a/litert/fp32/b1/t1/offline", "a/openvino/fp32/b1/t1/offline"]
+    assert [group["kind"] for group in found.groups] == ["variant", "variant", "runtime"]
+    assert found.groups[-1] == {
+        "id": "runtime/a/fp32/b1/t1/offline",
+        "kind": "runtime",
+        "baseline": cells[0],
+        "cells": cells,
+        "launches": 20,
+    }
 
 
 def test_job() -> None:
@@ -169,6 +213,7 @@ def test_job() -> None:
     assert json.loads(json.dumps(made)) == made
     assert {cell["runtime"] for cell in made["cells"].values()} == {"openvino"}
     assert [group["id"].split("/")[1] for group in made["groups"]] == ["openvino"]
+    assert set(made["scenarios"]) == {"single-stream"}
     assert {item["cell"] for item in made["evaluations"]} == set(made["cells"])
     assert made["done_evaluations"] == ["a", "b"]
     assert (made["attempt"], made["skip"]) == ("first", {"c": "it failed"})
@@ -179,6 +224,15 @@ def test_job() -> None:
         7,
         None,
     )
+
+
+def test_a_job_compares_the_runtimes_that_could_be_brought() -> None:
+    found = planned(study(variants={"dense": {"model": {"onnx": "d.onnx", "tflite": "d.tflite"}}}))
+    brought = {name: wire.Runtime(path="") for name in ("onnxruntime", "litert")}
+    made = job(found, "run-1", seed=7, runtimes=brought, files={}, attempt="first")
+    last = made["groups"][-1]
+    assert (last["kind"], len(found.groups[-1]["cells"])) == ("runtime", 3)
+    assert [made["cells"][key]["runtime"] for key in last["cells"]] == ["onnxruntime", "litert"]
 
 
 def some(values: list[Any]) -> st.SearchStrategy[list[Any]]:
@@ -200,6 +254,8 @@ def studies(draw: st.DrawFn) -> Study:
         precisions=draw(some(["fp32", "fp16", "bf16"])),
         batch_sizes=draw(some([1, 2, 8])),
         threads=draw(some([1, 4])),
+        scenarios=draw(some(["single-stream", "offline", "cold-start"])),
+        compare=draw(st.sampled_from([["variants"], ["runtimes", "variants"]])),
     )
 
 
@@ -209,11 +265,12 @@ def test_a_plan_is_complete_unambiguous_and_repeatable(
 ) -> None:
     found = planned(asked, shape)
     assert found == planned(asked, shape)
+    scenarios = [scenario.name for scenario in asked.scenarios]
     axes = (asked.variants, asked.runtimes, asked.precisions, asked.batch_sizes, asked.threads)
-    keys = ("variant", "runtime", "precision", "batch", "threads")
+    keys = ("variant", "runtime", "precision", "batch", "threads", "scenario")
     cells = [item.cell for item in found.cells]
     assert sorted(tuple(cell[key] for key in keys) for cell in cells) == sorted(  # type: ignore[literal-required]
-        itertools.product(*axes)
+        itertools.product(*axes, scenarios)
     )
     assert len({cell["id"] for cell in cells}) == len(cells)
     assert all((item.status == "ok") == (item.reason is None) for item in found.cells)
@@ -222,15 +279,38 @@ def test_a_plan_is_complete_unambiguous_and_repeatable(
 
 
 def check_groups(found: DevicePlan, asked: Study) -> None:
-    grouped = [key for group in found.groups for key in group["cells"]]
-    assert sorted(grouped) == sorted(found.measurable)
+    kinds = [group["kind"] for group in found.groups]
+    assert kinds == sorted(kinds, reverse=True)  # variants before runtimes
     assert len({group["id"] for group in found.groups}) == len(found.groups)
+    grouped = [
+        key for group in found.groups if group["kind"] == "variant" for key in group["cells"]
+    ]
+    assert sorted(grouped) == sorted(found.measurable)
     for group in found.groups:
         cells = [found.measurable[key] for key in group["cells"]]
-        assert len({(cell["runtime"], cell["batch"], cell["threads"]) for cell in cells}) == 1
-        held = [cell["id"] for cell in cells if cell["variant"] == asked.baseline]
-        assert group["baseline"] == (held[0] if held else None)
-        assert not held or group["cells"][0] == held[0]
+        assert len({(cell["batch"], cell["threads"], cell["scenario"]) for cell in cells}) == 1
+        if group["kind"] == "variant":
+            held = [cell["id"] for cell in cells if cell["variant"] == asked.baseline]
+            assert len({cell["runtime"] for cell in cells}) == 1
+            assert group["baseline"] == (held[0] if held else None)
+            assert not held or group["cells"][0] == held[0]
+    check_runtime_groups(found, asked)
+
+
+def check_runtime_groups(found: DevicePlan, asked: Study) -> None:
+    """Whatever two runtimes can measure alike is compared, and nothing else."""
+    keys = ("variant", "precision", "batch", "threads", "scenario")
+    alike: dict[tuple[Any, ...], list[str]] = {}
+    for cell in found.measurable.values():
+        if cell["scenario"] not in WITHOUT_RUNTIME_GROUPS:
+            alike.setdefault(tuple(cell[key] for key in keys), []).append(cell["id"])  # type: ignore[literal-required]
+    expected = [held for held in alike.values() if len(held) > 1 and "runtimes" in asked.compare]
+    groups = [group for group in found.groups if group["kind"] == "runtime"]
+    assert sorted(group["cells"] for group in groups) == sorted(expected)
+    for group in groups:
+        order = [asked.runtimes.index(found.measurable[key]["runtime"]) for key in group["cells"]]
+        assert order == sorted(set(order))
+        assert group["baseline"] == group["cells"][0]
 
 
 def check_evaluations(found: DevicePlan) -> None:

@@ -23,7 +23,7 @@ def test_fewest_launches_is_exact(looks: tuple[int, ...], gates: int) -> None:
     assert stats.signed_rank_tail(fewest)[0] <= level < stats.signed_rank_tail(fewest - 1)[0]
 
 
-@pytest.mark.parametrize("name", ["p50", "p95", "p99"])
+@pytest.mark.parametrize("name", ["p50", "p95", "p99", "unpreempted_p95", "throughput"])
 @pytest.mark.parametrize("gates", [1, 50, 5000])
 @pytest.mark.parametrize("looks", [QUICK, STANDARD, THOROUGH])
 def test_a_gate_is_undecidable_exactly_when_the_clearest_launches_do_not_decide_it(
@@ -46,6 +46,9 @@ def test_what_is_said_before_measuring() -> None:
     assert crowd == "p95 needs 9 launches for a verdict; its last look is at 7"
     assert power.undecidable("p95", p95, 20, 90) is None
     assert power.undecidable("p50", ratio_rule(1.01, "p50", QUICK), 7, 9) is None
+    undisturbed = ratio_rule(1.01, "unpreempted_p95", STANDARD)
+    few = power.undecidable("unpreempted_p95", undisturbed, 20, 19)
+    assert few == "p95 needs 20 samples a launch; this plan takes 19"
 
 
 @pytest.mark.parametrize(("name", "spread"), [("p50", 0.012), ("p50", 0.02), ("p95", 0.02)])

@@ -8,8 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from run_builder import RunBuilder, blocks, cell, cell_launch, realistic
+from run_builder import (
+    RunBuilder,
+    blocks,
+    cell,
+    cell_launch,
+    conditions,
+    every_scenario,
+    realistic,
+)
 
+from agents import wire
 from reports import render
 from reports.document import build, plain
 from reports.run import CellRecord, DeviceRecord, Run
@@ -109,6 +118,32 @@ def test_the_contract_holds() -> None:
         assert row["status"] in {"ok", "failed", "unsupported", "invalid"}
     assert {row["kind"] for row in document["comparisons"]} == {"variant", "runtime"}
     check_reasons(document)
+
+
+def test_every_null_of_every_scenario_has_a_reason() -> None:
+    made = every_scenario(launches=2)
+    for scenario in wire.SCENARIOS:
+        made.add_cell(cell("broken", scenario=scenario), "unsupported", "no such operator")
+    document = build(made.build())
+    check_reasons(document)
+    render.markdown(document)
+
+
+def test_throttled_launches_are_invalid() -> None:
+    made = RunBuilder()
+    made.add_cell(cell("dense"))
+    hot = conditions()
+    hot["after"]["throttling"]["get_throttled"] = 4
+    launch = cell_launch(cell("dense")["id"], blocks(1.0, made.rng))
+    made.add_launch("g", 0, launch, around=hot)
+    row = one(made)
+    assert (row["status"], row["reason"], row["launches"]) == (
+        "invalid",
+        "throttled (throttled)",
+        0,
+    )
+    made.add_launch("g", 1, launch)
+    assert (one(made)["status"], one(made)["launches"]) == ("ok", 1)
 
 
 def test_the_document_is_the_same_whatever_order_the_launches_came_in() -> None:
@@ -222,7 +257,7 @@ def test_accuracy_and_its_drop_against_the_baseline() -> None:
     [
         ({"warmup": {"iterations": 9, "steady": False, "ns": 1}}, "warm-up not steady in 6 of 6"),
         ({"executed": {"precision": "fp16"}}, "executed in fp16 though fp32 was requested"),
-        ({"noise": {"involuntary_switches": 50, "run_delay_ns": None}}, "involuntary context"),
+        ({"noise": {"preempted": [], "run_delay_ns": 40_000_000}}, "waited for a core during"),
     ],
 )
 def test_flags(changes: dict[str, Any], flag: str) -> None:
@@ -260,6 +295,15 @@ def test_findings_say_what_pays_off() -> None:
     assert "same in onnxruntime" in found["pruned-70"]["text"]
     assert "top-1 accuracy down 12.0 points" in found["pruned-70"]["text"]
     assert "accuracy_top1_drop <= 0.02" in found["pruned-70"]["gates_broken"]
+
+
+def test_findings_name_the_scenario_where_there_are_several() -> None:
+    [found] = build(every_scenario().build())["findings"]
+    assert found["pays_off"] == "partly"
+    assert "faster in onnxruntime single-stream (0.37" in found["text"]
+    assert "faster in onnxruntime offline (2.6" in found["text"]
+    assert "times the throughput" in found["text"]
+    assert "same in onnxruntime cold-start" in found["text"]
 
 
 def test_two_devices_are_kept_apart() -> None:

@@ -168,6 +168,7 @@ def test_every_section_is_on_the_page(page: str) -> None:
         "Accuracy and sparsity",
         "Memory and load",
         "Failures, unsupported cells and flags",
+        "How steady it was",
         "Environment and provenance",
         "How it was measured",
     ):

@@ -84,6 +84,19 @@ def test_the_errors_at_the_limits_themselves_are_at_most_one_percent(
     assert beyond["pass"] <= 0.018
 
 
+def test_ranks_leave_out_the_looks_that_could_not_prove_anything() -> None:
+    assert ratio_rule(1.01, "p50", STANDARD).looks == STANDARD
+    assert ratio_rule(1.01, "p95", STANDARD).looks == tuple(x for x in STANDARD if x >= 10)
+    assert ratio_rule(1.01, "p95", QUICK).looks == QUICK
+
+
+def test_a_quiet_machine_is_decided_at_the_first_look() -> None:
+    rule = ratio_rule(LIMIT, "p50", STANDARD)
+    for truth in (1.0, 1.03):
+        found = _decisions(truth, 300, rule, 11, spread=0.005)
+        assert np.mean([decision.launches for decision in found]) <= 6.2
+
+
 def test_the_baseline_itself_is_never_failed_by_a_limit_of_one() -> None:
     found = _rates(_decisions(1.0, 500, ratio_rule(1.0, "p50", THOROUGH), 6))
     assert found["fail"] == 0 and found["pass"] >= 0.95
@@ -223,22 +236,22 @@ def test_what_is_said_while_open_and_at_the_end() -> None:
     rule = ratio_rule(1.02, "p50", STANDARD)
     wide = [-0.04, 0.06] * 10
     early, open_, last = (decide(wide[:count], rule) for count in (5, 12, 20))
-    assert (early.verdict, early.look, early.next_look) == ("continue", 0, 10)
-    assert (open_.verdict, open_.look, open_.next_look) == ("continue", 1, 14)
+    assert (early.verdict, early.look, early.next_look) == ("continue", 0, 6)
+    assert (open_.verdict, open_.look, open_.next_look) == ("continue", 2, 14)
     assert open_.reason == "12 launches prove neither above 1.02 nor below 1.03 yet"
-    assert (last.verdict, last.look, last.next_look) == ("inconclusive", 3, None)
+    assert (last.verdict, last.look, last.next_look) == ("inconclusive", 4, None)
     assert last.reason == "20 launches prove neither above 1.02 nor below 1.03"
     assert decide([], rule).verdict == "continue"
 
 
 def test_what_is_said_when_proven() -> None:
     slow = decide([0.05, 0.051] * 5, ratio_rule(1.03, "p50", STANDARD))
-    assert (slow.verdict, slow.launches, slow.next_look) == ("fail", 10, None)
-    assert slow.reason == "proven above 1.03 by 10 launches"
-    proof = sequential.proof_above(np.asarray([0.05, 0.051] * 5), math.log(1.03), "t")
-    assert slow.p_fail == pytest.approx(3 * proof, rel=1e-9)
+    assert (slow.verdict, slow.launches, slow.next_look) == ("fail", 6, None)
+    assert slow.reason == "proven above 1.03 by 6 launches"
+    proof = sequential.proof_above(np.asarray([0.05, 0.051] * 3), math.log(1.03), "t")
+    assert slow.p_fail == pytest.approx(4 * proof, rel=1e-9)
     same = decide([0.0] * 10, ratio_rule(1.03, "p50", STANDARD))
-    assert (same.verdict, same.reason) == ("pass", "proven below 1.04 by 10 launches")
+    assert (same.verdict, same.reason) == ("pass", "proven below 1.04 by 6 launches")
 
 
 def test_absolute_gates_are_strict_and_speak_of_the_value() -> None:

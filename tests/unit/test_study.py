@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import InputError
-from harness.study import MAX_BUDGET_S, Study, load_study, parse_study, runtimes, seconds
+from harness.study import Study, load_study, parse_study, runtimes
 
 MINIMAL: dict[str, Any] = {
     "name": "test",
@@ -52,7 +52,9 @@ def message(path: Path) -> str:
 def test_defaults(write: Write, tmp_path: Path) -> None:
     study = load_study(write())
     assert (study.precisions, study.batch_sizes, study.threads) == (("fp32",), (1,), (1,))
-    assert (study.scenarios, study.devices, study.gates) == (("single-stream",), ("local",), ())
+    assert (study.devices, study.gates) == (("local",), ())
+    assert study.document()["scenarios"] == [{"name": "single-stream"}]
+    assert study.compare == ("variants", "runtimes")
     assert (study.measure.effort, study.measure.budget) == ("standard", 600.0)
     assert study.variants["dense"].model == {"onnx": "dense.onnx"}
     assert study.model_path("small", "tflite") == tmp_path / "s.tflite"
@@ -80,10 +82,29 @@ def test_everything(write: Write, tmp_path: Path) -> None:
 
 
 def test_a_study_survives_as_plain_data(write: Write, tmp_path: Path) -> None:
-    study = load_study(write(gates=[{"metric": "latency_p95_ms", "max": 6}]))
-    again = parse_study(study.document(), tmp_path)
+    scenarios = [
+        "single-stream",
+        {"name": "multi-stream", "streams": 4},
+        "offline",
+        {"name": "server", "target_p99_ms": 20},
+        {"name": "sustained"},
+    ]
+    gates = [{"metric": "latency_p95_ms", "max": 6, "scenario": "multi-stream"}]
+    study = load_study(write(gates=gates, scenarios=scenarios, compare=["variants"]))
+    document = study.document()
+    again = parse_study(document, tmp_path)
     assert again == study
     assert again.folder == study.folder
+    assert document["scenarios"] == [
+        {"name": "single-stream"},
+        {"name": "multi-stream", "streams": 4},
+        {"name": "offline", "streams": None, "requests": 32},
+        {"name": "server", "target_p99_ms": 20.0, "streams": None, "seconds": 2.0},
+        {"name": "sustained", "minutes": 5},
+    ]
+    del document["compare"]  # as before there were groups of runtimes
+    document["scenarios"] = ["single-stream", "multi-stream"]
+    assert [one.name for one in parse_study(document, tmp_path).scenarios] == document["scenarios"]
 
 
 def test_a_study_cannot_be_changed(write: Write) -> None:
@@ -229,8 +250,52 @@ GATE = {"metric": "latency_p95_ms", "max": 6}
         ({"batch_sizes": [1, 8, 1]}, "'1' is listed twice"),
         ({"batch_sizes": list(range(1, 80))}, "must hold at most 64; it holds 79"),
         ({"threads": [257]}, "less than or equal to 256; it is 257"),
-        ({"scenarios": ["offline"]}, "the scenario 'offline' is not yet available"),
         ({"scenarios": ["single-steam"]}, "did you mean 'single-stream'?"),
+        ({"scenarios": [{"name": "ofline"}]}, "unknown scenario 'ofline'; did you mean 'offline'?"),
+        ({"scenarios": [5]}, "must be the name of a scenario, or a mapping with `name`"),
+        ({"scenarios": [{"streams": 2}]}, "scenarios[0].name (line 7): this key is missing"),
+        ({"scenarios": ["cold-start", {"name": "cold-start"}]}, "'cold-start' is listed twice"),
+        (
+            {"scenarios": ["server"]},
+            "server needs target_p99_ms, the time that 99% of its answers must keep\n"
+            "  next: write {name: server, target_p99_ms: 20}",
+        ),
+        (
+            {"scenarios": [{"name": "offline", "minutes": 3}]},
+            "scenarios[0] (line 7): offline takes no minutes; it takes streams and requests",
+        ),
+        ({"scenarios": [{"name": "cold-start", "streams": 1}]}, "takes no streams\n"),
+        ({"scenarios": [{"name": "offline", "stream": 1}]}, "'stream'; did you mean 'streams'?"),
+        (
+            {"scenarios": [{"name": "multi-stream", "streams": 65}]},
+            "scenarios[0].streams (line 8): should be less than or equal to 64; it is 65",
+        ),
+        ({"scenarios": [{"name": "offline", "requests": 0}]}, "greater than or equal to 1"),
+        ({"scenarios": [{"name": "sustained", "minutes": 2.5}]}, "a valid integer; it is 2.5"),
+        (
+            {"scenarios": [{"name": "server", "target_p99_ms": 1, "seconds": 0}]},
+            "seconds (line 8): should be greater than 0; it is 0",
+        ),
+        ({"scenarios": [{"name": "server", "target_p99_ms": 0}]}, "greater than or equal to 0.001"),
+        ({"compare": []}, "compare (line 2): must hold at least 1"),
+        ({"compare": ["variants", "variants"]}, "'variants' is listed twice"),
+        ({"compare": ["runtimes"]}, "come from groups of variants"),
+        (
+            {"gates": [{**GATE, "scenario": "offline"}]},
+            "gates[0].scenario (line 5): 'offline' is no scenario of this study; it has single-str",
+        ),
+        (
+            {"scenarios": ["offline"], "gates": [GATE]},
+            "gates[0].metric (line 4): latency_p95_ms is measured in single-stream, multi-stream, "
+            "cold-start, sustained; this study has offline",
+        ),
+        (
+            {
+                "scenarios": ["offline", "single-stream"],
+                "gates": [{**GATE, "scenario": "offline"}],
+            },
+            "this gate asks offline",
+        ),
         (
             {"measure": {"effort": "qick"}},
             "should be 'quick', 'standard' or 'thorough'; it is qick",
@@ -315,7 +380,9 @@ def test_any_text_is_accepted_or_refused(text: str) -> None:
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
         max_leaves=12,
     ),
-    st.sampled_from([*Study.model_fields, "variants.dense", "variants.dense.model", "gates.0"]),
+    st.sampled_from(
+        [*Study.model_fields, "variants.dense", "variants.dense.model", "gates.0", "scenarios.0"]
+    ),
 )
 def test_any_value_is_accepted_or_refused(value: Any, key: str) -> None:
     changes: dict[str, Any] = {key: value}
@@ -325,49 +392,9 @@ def test_any_value_is_accepted_or_refused(value: Any, key: str) -> None:
         changes = {"variants": {"dense": {"model": value}}}
     elif key == "gates.0":
         changes = {"gates": [value]}
+    elif key == "scenarios.0":
+        changes = {"scenarios": [value]}
     try:
         parse_study({**MINIMAL, **changes}, Path())
     except InputError as error:
-        assert str(error)
-
-
-# --- durations
-
-
-@given(
-    st.integers(0, 40),
-    st.integers(0, 59),
-    st.integers(0, 59),
-)
-def test_durations_add_up(hours: int, minutes: int, rest: int) -> None:
-    text = f"{hours}h{minutes}m{rest}s"
-    total = hours * 3600 + minutes * 60 + rest
-    if total:
-        assert seconds(text) == seconds(total) == seconds(str(total)) == total
-    else:
-        with pytest.raises(ValueError, match="not between"):
-            seconds(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("10m", 600),
-        ("90s", 90),
-        ("1h", 3600),
-        ("1.5h", 5400),
-        ("1h 30m", 5400),
-        ("5 M", 300),
-        (1.5, 1.5),
-    ],
-)
-def test_duration(text: object, expected: float) -> None:
-    assert seconds(text) == expected
-
-
-@given(st.text(max_size=12) | st.floats() | st.integers() | st.booleans() | st.none())
-def test_a_duration_is_positive_and_bounded_or_refused(value: object) -> None:
-    try:
-        assert 0 < seconds(value) <= MAX_BUDGET_S
-    except ValueError as error:
         assert str(error)

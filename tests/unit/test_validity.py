@@ -31,13 +31,14 @@ def launches(ratio: float, noise: float = 0.002, seed: int = 0) -> Iterator[Laun
             (time * rng.normal(1, 0.01, (20, 10 + side))).astype(np.int32)
             for side, time in enumerate(times)
         )
-        yield Launch((a, b), began=100.0 + 2 * at, seconds=2.0, interleaved=True)
+        calm = (np.zeros_like(a), np.zeros_like(b))
+        yield Launch((a, b), calm, began=100.0 + 2 * at, seconds=2.0, interleaved=True)
 
 
 def lost() -> Launch:
     """A launch in which a worker crashed."""
     nothing = np.empty((1, 0), np.int32)
-    return Launch((nothing, nothing), 0.0, 2.0, True)
+    return Launch((nothing, nothing), (nothing, nothing), 0.0, 2.0, True)
 
 
 def gate(kind: str, ratio: float, seed: int = 0) -> Gate:
@@ -60,8 +61,8 @@ def findings() -> Findings:
 
 def test_a_gate_takes_launches_until_it_is_decided() -> None:
     same, slower = gate("aa", 1.0), gate("slow5", 1.05)
-    assert (same.verdict, len(same.launches), same.seconds) == ("pass", 10, 20.0)
-    assert (slower.verdict, len(slower.launches)) == ("fail", 10)
+    assert (same.verdict, len(same.launches), same.seconds) == ("pass", 6, 12.0)
+    assert (slower.verdict, len(slower.launches)) == ("fail", 6)
 
 
 def test_a_gate_that_proves_nothing_ends_at_the_last_look() -> None:
@@ -80,7 +81,7 @@ def test_the_summary_counts_each_kind() -> None:
     told = figures.summary(found, figures.rates(found))
     assert told["aa_gates"] == 4
     assert told["aa_wrong_fail"] == told["aa_inconclusive"] == told["slow5_wrong_pass"] == 0
-    assert told["aa_mean_seconds"] == 20.0
+    assert told["aa_mean_seconds"] == 12.0
     assert (told["slow3_trials"], told["slow3_fail"]) == (1, 1)
     assert (told["hog_trials"], told["hog_wrong"]) == (2, 0)
     assert told["coverage_trials"] == 6
@@ -130,42 +131,41 @@ def test_kept_launches_can_be_replayed(tmp_path: Path) -> None:
     gates.keep(found, tmp_path)
     assert {path.name for path in tmp_path.glob("*.npz")} == {"aa.npz", "hogs_aa.npz"}
     with np.load(tmp_path / "aa.npz") as arrays:
-        assert arrays["A_wall_ns"].shape == (50, 20, 10)
-        assert np.bincount(arrays["gate"]).tolist() == [10] * 5
+        assert arrays["A_wall_ns"].shape == (30, 20, 10)
+        assert np.bincount(arrays["gate"]).tolist() == [6] * 5
     with np.load(tmp_path / "slower" / "slow5.npz") as arrays:
         logs = replay.log_ratios(replay.read("slow5", arrays), gates.METRIC)
     assert np.exp(np.mean(logs)) == pytest.approx(1.05, abs=0.005)
     naive, ours = replay.replay(tmp_path)
-    assert {row["metric"] for row in ours} == {"p50", "p95", "p99"}
+    assert {row["metric"] for row in ours} >= {"p50", "p95", "unpreempted_p50"}
     assert naive
 
 
 def test_the_number_of_gates_follows_from_n() -> None:
     counts = validity.trials(300)
-    assert (counts["aa"], counts["slow3"], counts["slow5"]) == (300, 100, 200)
+    assert (counts["aa"], counts["slow3"], counts["slow5"]) == (300, 60, 200)
     assert counts["hogs_aa"] + counts["hogs_slow5"] == 100
     assert min(validity.trials(1).values()) == 1
-    kinds = validity.shuffled(counts)
+    kinds = validity.ordered(counts)
     assert {kind: kinds.count(kind) for kind in counts} == counts
-    assert kinds == validity.shuffled(counts)
+    assert kinds == validity.ordered(counts)
+    assert {kind.removeprefix("hogs_") for kind in kinds[-100:]} == {"aa", "slow5"}
 
 
-def test_the_pilot_says_how_many_layers_make_a_slower_model() -> None:
-    pilot = validity.pilot_ratio(launches(1.12))
-    assert pilot.value == pytest.approx(1.12, abs=0.01)
+def test_what_a_layer_costs_says_how_many_layers_make_a_slower_model() -> None:
     assert validity.layers_for(1.12) == {"slow1": 3, "slow3": 10, "slow5": 17, "slow10": 33}
     with pytest.raises(SystemExit, match="made no difference"):
         validity.layers_for(0.99)
 
 
-def test_a_noisy_pilot_takes_more_launches_but_not_for_ever() -> None:
-    endless = launches(1.12, noise=0.2)
-    validity.pilot_ratio(endless)
-    assert next(endless).began == 100.0 + 2 * validity.PILOT_LAUNCHES[-1]
-
-
 @pytest.mark.parametrize(
-    ("name", "text"), [("N", "0"), ("N", "some"), ("N", "1.5"), ("HOURS", "-1"), ("EFFORT", "max")]
+    ("name", "text"),
+    [
+        *(("N", text) for text in ("0", "some", "1.5")),
+        ("HOURS", "-1"),
+        ("EFFORT", "max"),
+        ("LANES", "1000"),
+    ],
 )
 def test_what_makes_no_sense_in_the_environment_is_refused(name: str, text: str) -> None:
     with pytest.raises(SystemExit, match=name):
@@ -173,8 +173,8 @@ def test_what_makes_no_sense_in_the_environment_is_refused(name: str, text: str)
 
 
 def test_the_environment_sets_the_size() -> None:
-    read = validity.Setting.read({"N": "300", "EFFORT": "thorough", "KEEP": "traces", "HOURS": ""})
-    assert read == validity.Setting(300, "thorough", 24, Path("traces"))
+    given = {"N": "300", "EFFORT": "thorough", "LANES": "1", "KEEP": "traces", "HOURS": ""}
+    assert validity.Setting.read(given) == validity.Setting(300, "thorough", 24, 1, Path("traces"))
     assert validity.Setting.read({}).rule == RULE
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from reports.document import build
+from reports.sequential import STANDARD
 from reports.verdicts import is_decided
-from tests.unit.run_builder import RunBuilder, cell
+from tests.unit.run_builder import SCENARIOS, RunBuilder, cell, every_scenario
 
 SLOW = cell("slow")
 DENSE = cell("dense")
@@ -32,15 +33,15 @@ RATIO = {"metric": "latency_p50_ratio", "max": 1.03}
 
 @pytest.mark.parametrize(("slowdown", "word"), [(1.0, "pass"), (1.2, "fail"), (0.5, "pass")])
 def test_a_clear_ratio_is_decided_at_the_first_look(slowdown: float, word: str) -> None:
-    made = run(slowdown, 10, [RATIO])
+    made = run(slowdown, STANDARD[0] + 1, [RATIO])
     assert is_decided(made, "pi5", "g")
     [verdict] = build(made)["verdicts"]
     assert verdict["verdict"] == word
-    assert "10 launches" in verdict["reason"]
+    assert f"{STANDARD[0]} launches" in verdict["reason"]
 
 
 def test_before_the_first_look_nothing_is_decided() -> None:
-    made = run(1.5, 9, [RATIO])
+    made = run(1.5, STANDARD[0] - 1, [RATIO])
     assert not is_decided(made, "pi5", "g")
     [verdict] = build(made)["verdicts"]
     assert verdict["verdict"] == "inconclusive"
@@ -68,10 +69,45 @@ def test_an_inconclusive_gate_says_what_would_decide() -> None:
     made = run(1.0, 20, [{"metric": "latency_p50_ms", "max": 2.0}])
     words = {row["variant"]: row for row in build(made)["verdicts"]}
     assert words["dense"]["verdict"] == "inconclusive"
-    assert "this sample could see a change of" in words["dense"]["reason"]
+    prescription = words["dense"]["prescription"]
+    assert "this sample could see a change of" in prescription
+    assert words["dense"]["reason"].endswith(prescription)
 
 
 def test_other_groups_do_not_decide_for_this_one() -> None:
     made = run(1.2, 10, [RATIO])
     assert not is_decided(made, "pi5", "another")
     assert not is_decided(made, "nuc", "g")
+
+
+def test_throughput_is_decided_at_looks_too() -> None:
+    for gate, word in (
+        ({"metric": "throughput_ips", "min": 300}, "pass"),
+        ({"metric": "throughput_ips", "min": 900}, "fail"),
+        ({"metric": "throughput_ratio", "min": 0.97}, "fail"),
+        ({"metric": "throughput_ratio", "min": 0.5}, "pass"),
+    ):
+        made = run(1.2, STANDARD[0], [gate], drift=0.01)
+        assert is_decided(made, "pi5", "g")
+        found = {row["variant"]: row for row in build(made)["verdicts"]}
+        assert found["slow"]["verdict"] == word, gate
+        assert f"{STANDARD[0]} launches" in found["slow"]["reason"]
+
+
+def test_groups_of_runtimes_take_all_their_launches_and_judge_nothing() -> None:
+    made = every_scenario(launches=7)
+    made.study = study([{"metric": "latency_p50_ms", "max": 10}], "quick") | {
+        "scenarios": SCENARIOS
+    }
+    assert is_decided(made.build(), "pi5", "variant/single-stream")
+    assert not is_decided(made.build(), "pi5", "runtime/dense")
+    found = build(made.build())["verdicts"]
+    single = [row for row in found if row["scenario"] == "single-stream"]
+    assert {row["verdict"] for row in single} == {"pass"}  # though 40 ms in the group of runtimes
+
+
+def test_a_sustained_load_is_judged_by_its_interval() -> None:
+    made = every_scenario(launches=3)
+    made.study |= {"gates": [{"metric": "latency_p50_ms", "max": 10, "scenario": "sustained"}]}
+    assert not is_decided(made.build(), "pi5", "variant/sustained")
+    assert {row["verdict"] for row in build(made.build())["verdicts"]} == {"pass"}

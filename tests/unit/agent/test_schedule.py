@@ -47,6 +47,15 @@ def test_a_seed_gives_the_same_order_again(cells: List[str], blocks: int, seed: 
     assert schedule.order(cells, blocks, seed) == schedule.order(cells, blocks, seed)
 
 
+@given(CELLS, st.integers(0, 20), st.text())
+def test_in_turn_every_cell_is_done_before_the_next_begins(
+    cells: List[str], blocks: int, seed: str
+) -> None:
+    order = schedule.in_turn(cells, blocks, seed)
+    assert sorted(order.spawn) == sorted(cells)
+    assert order.blocks == [cell for cell in order.spawn for _ in range(blocks)]
+
+
 def test_orders_differ_between_launches() -> None:
     cells = ["a", "b", "c", "d"]
     spawned = {tuple(schedule.order(cells, 2, "seed/%d" % launch).spawn) for launch in range(40)}

@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents import proc, worker
+from agents import loop, proc, worker
 
 TIMING: Any = {"block_iterations": 10, "block_ns": 15_000_000}
 
 
 @given(st.integers(1, 10**11))
 def test_a_block_is_long_enough_and_not_much_longer(typical: int) -> None:
-    size = worker.block_size(typical, TIMING)
-    assert size >= worker.FEWEST_IN_BLOCK
+    size = loop.block_size(typical, TIMING)
+    assert size >= loop.FEWEST_IN_BLOCK
     assert size * typical >= TIMING["block_ns"]
-    longest = max(TIMING["block_ns"], worker.BLOCK_CAP_NS, worker.FEWEST_IN_BLOCK * typical)
+    longest = max(TIMING["block_ns"], loop.BLOCK_CAP_NS, loop.FEWEST_IN_BLOCK * typical)
     assert size * typical <= longest + 2 * typical
 
 
@@ -28,13 +28,13 @@ def test_a_block_is_long_enough_and_not_much_longer(typical: int) -> None:
     ("typical_ms", "expected"), [(0.1, 150), (1.5, 10), (20, 10), (100, 6), (5000, 3)]
 )
 def test_block_sizes(typical_ms: float, expected: int) -> None:
-    assert worker.block_size(int(typical_ms * 1e6), TIMING) == expected
+    assert loop.block_size(int(typical_ms * 1e6), TIMING) == expected
 
 
 def test_steady_means_two_windows_within_two_percent() -> None:
-    assert worker.is_steady([100] * 10 + [101] * 10)
-    assert not worker.is_steady([100] * 10 + [103] * 10)
-    assert not worker.is_steady([100] * 19)
+    assert loop.is_steady([100] * 10 + [101] * 10)
+    assert not loop.is_steady([100] * 10 + [103] * 10)
+    assert not loop.is_steady([100] * 19)
 
 
 def test_best_classes_take_the_lower_class_on_a_tie() -> None:
