@@ -203,7 +203,7 @@ class LaunchEvent(TypedDict):
     ordinal: int
     started: float  # seconds since the epoch, the device's clock
     seconds: float
-    interleaved: bool  # false: memory did not allow the workers side by side
+    interleaved: bool  # false: cells alone in turn, by their scenario or for lack of memory
     spawn_order: List[str]
     block_order: List[str]
     conditions: Conditions

@@ -294,7 +294,7 @@ def wait_for(line: str, host: subprocess.Popen[str]) -> None:
 def test_stopping_and_going_on_measures_every_launch_once(lab: Lab) -> None:
     study = str(lab.study())
     host = lab.start("run", study)
-    wait_for("evaluate", host)
+    wait_for("cost of measuring itself", host)
     host.send_signal(signal.SIGINT)
     assert host.wait(timeout=60) == 130
     before = lab.report()
@@ -318,7 +318,7 @@ def test_stopping_before_the_job_began_stops_it(lab: Lab) -> None:
 def test_a_stop_that_came_while_the_host_was_away_is_no_end_of_the_resumed_run(lab: Lab) -> None:
     study = str(lab.study())
     host = lab.start("run", study)
-    wait_for("evaluate", host)
+    wait_for("cost of measuring itself", host)
     host.kill()
     host.wait()
     (job,) = (lab.root / "jobs").iterdir()
