@@ -63,7 +63,7 @@ def timed(session: Session, iterations: int) -> Timed:
 def warm_up(session: Session, timing: wire.Timing) -> "tuple[wire.Warmup, int]":
     """Run until two successive windows have medians within 2%, or the cap is reached.
 
-    Returns how it went, and the typical time of an inference at its end, ns around the call.
+    Returns how it went, and the typical time of a sample at its end, ns.
     """
     begin = time.perf_counter_ns()
     samples: List[int] = []

@@ -1,4 +1,4 @@
-"""How much is measured: launches and blocks of each scenario by effort, and what they cost."""
+"""How much is measured: launches and blocks of each scenario by effort, and their least time."""
 
 from __future__ import annotations
 
@@ -26,16 +26,12 @@ ALONE = (wire.SERVER, wire.SUSTAINED)
 
 @dataclass(frozen=True)
 class Effort:
-    """How much each group is measured.
-
-    The cost is board time of one cell: launches x (start and load + warm-up + measuring).
-    """
+    """How much each group is measured; README says what it costs."""
 
     launches: int  # at most: gates decided at an earlier look end their group there
     blocks: int
     server_launches: int
     sustained_launches: int
-    cost: Mapping[str, str]  # by scenario; multi-stream and offline cost as single-stream
 
     def launches_of(self, scenario: str) -> int:
         """Return the launches of a group of a scenario."""
@@ -43,49 +39,13 @@ class Effort:
         return alone.get(scenario, self.launches)
 
 
-# The costs are for a network of up to 1.5 ms, whose blocks last 15 ms, with about 1 s to start and
-# 0.1 s to warm up; slower ones take 10 inferences a block and 50 to warm up. A sample of
-# multi-stream or offline is a query, so theirs count for queries of up to 1.5 ms.
 EFFORTS: Mapping[str, Effort] = {
     # The fewest launches that can decide a gate on p95: a first look, or a large effect.
-    "quick": Effort(
-        QUICK[-1],
-        10,
-        3,
-        1,
-        {
-            wire.SINGLE_STREAM: "about 9 s a cell: 7 x (1.1 s + 10 x 15 ms)",
-            wire.COLD_START: "about 28 s a cell: 7 x 4 x 1 s",
-            wire.SERVER: "up to 51 s a cell: 3 x (1.1 s + up to 8 rates x 2 s)",
-            wire.SUSTAINED: "about 5 minutes a cell: 1 x 5 minutes",
-        },
-    ),
+    "quick": Effort(QUICK[-1], 10, 3, 1),
     # Tells 3% from nothing at p50.
-    "standard": Effort(
-        STANDARD[-1],
-        20,
-        5,
-        2,
-        {
-            wire.SINGLE_STREAM: "8 to 28 s a cell: 6 to 20 x (1.1 s + 0.3 s)",
-            wire.COLD_START: "24 to 80 s a cell: 6 to 20 x 4 x 1 s",
-            wire.SERVER: "up to 86 s a cell: 5 x (1.1 s + up to 8 rates x 2 s)",
-            wire.SUSTAINED: "about 10 minutes a cell: 2 x 5 minutes",
-        },
-    ),
+    "standard": Effort(STANDARD[-1], 20, 5, 2),
     # Resolves small effects on a noisy board.
-    "thorough": Effort(
-        THOROUGH[-1],
-        20,
-        7,
-        3,
-        {
-            wire.SINGLE_STREAM: "8 to 84 s a cell: 6 to 60 x (1.1 s + 0.3 s)",
-            wire.COLD_START: "24 to 240 s a cell: 6 to 60 x 4 x 1 s",
-            wire.SERVER: "up to 2 minutes a cell: 7 x (1.1 s + up to 8 rates x 2 s)",
-            wire.SUSTAINED: "about 15 minutes a cell: 3 x 5 minutes",
-        },
-    ),
+    "thorough": Effort(THOROUGH[-1], 20, 7, 3),
 }
 
 

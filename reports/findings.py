@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from reports.gates import WAITING
-from reports.text import number
+from reports.text import alike, number
 
 Row = Mapping[str, Any]
 Pays = Literal["yes", "no", "partly", "undecided"]
@@ -129,8 +129,8 @@ def _in_place(place: str, speeds: Sequence[Row]) -> str:
         return f"{found} in {place} ({speeds[0]['reason']})"
     of = "of the time" if speeds[0]["metric"] == "latency_p50_ratio" else "times the throughput"
     if len(speeds) == 1 and speeds[0]["ci"]:
-        low, high = map(number, speeds[0]["ci"])
-        return f"{found} in {place} ({number(ratios[0])} {of}, {low} to {high})"
+        ratio, low, high = alike(ratios[0], speeds[0]["ci"])
+        return f"{found} in {place} ({ratio} {of}, {low} to {high})"
     span = " to ".join(dict.fromkeys([number(ratios[0]), number(ratios[-1])]))
     return f"{found} in {place} ({span} {of})"
 

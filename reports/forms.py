@@ -18,7 +18,7 @@ from reports.text import clean
 
 Sections = Sequence[tuple[str, Section]]
 _STYLES = {"good": "green", "bad": "bold red", "unsure": "yellow"}
-_WHOLE_NAME = 12  # where room is short, an interval is broken before a name of this length
+_WHOLE_NAME = 13  # where room is short, an interval is broken before a name of this length
 _MARKDOWN = re.compile(r"[\\`*\[\]#~]|(?<!\w)_|_(?!\w)")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "@": "&#64;"}
 # A bare address would become a link.

@@ -105,7 +105,7 @@ def prescribe(values: Sequence[float], rule: Rule) -> Prescription | None:
 
 def launches_for(distance: float, spread: float, rule: Rule) -> int | None:
     """Fewest launches that prove a log distance with 90% power; None above MOST_LAUNCHES."""
-    start = _deciding(rule)
+    start = max(_deciding(rule), rule.looks[0])
     if not distance > 0 or _reach(MOST_LAUNCHES, spread, rule) > distance:
         return None
     return next(m for m in range(start, MOST_LAUNCHES + 1) if _reach(m, spread, rule) <= distance)

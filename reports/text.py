@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Sequence
 
 LONGEST = 120  # a longer text is cut in the middle: its ends tell names apart
 NOTHING = "–"  # noqa: RUF001 (stands for a null)
+MOST_DECIMALS = 5
 REPLACED = "\N{REPLACEMENT CHARACTER}"
 # Line breaks become spaces; other control characters, direction overrides and lone surrogates
 # could recolour a terminal or reorder a page.
@@ -44,11 +46,21 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def with_interval(value: float | None, ends: Sequence[float] | None, digits: int = 3) -> str:
     """A value and its interval: 1.21 [1.19, 1.23]."""
-    if value is None:
-        return NOTHING
-    if ends is None:
+    if value is None or ends is None:
         return number(value, digits)
-    return f"{number(value, digits)} [{number(ends[0], digits)}, {number(ends[1], digits)}]"
+    value_text, low, high = alike(value, ends, digits)
+    return f"{value_text} [{low}, {high}]"
+
+
+def alike(value: float, ends: Sequence[float], digits: int = 3) -> tuple[str, str, str]:
+    """A value and the ends of its interval, all with as many decimals as tell the ends apart."""
+    width = abs(ends[1] - ends[0])
+    if not abs(value) >= 1e-4 or not 0 < width < math.inf:
+        return number(value, digits), number(ends[0], digits), number(ends[1], digits)
+    leading = number(value, digits).partition(".")[2]
+    decimals = min(MOST_DECIMALS, max(len(leading), -math.floor(math.log10(width))))
+    first, low, high = (f"{each:,.{decimals}f}" for each in (value, *ends))
+    return first, low, high
 
 
 def percent(share: float | None, ends: Sequence[float] | None = None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from reports.charts import ratio_chart
 from reports.comparison import RATIOS, THROUGHPUT
@@ -83,50 +84,60 @@ def _tables(title: str, names: Names, kind: str, rows: Sequence[Row]) -> Iterato
     timed = [pair for pair in pairs.values() if _P50 in pair]
     rest = [pair for pair in pairs.values() if _P50 not in pair]
     if timed:
-        yield _table(title, names, kind, timed, main=(_P50, _P95))
+        further = [metric for metric in RATIOS if metric not in (_P50, _P95)]
+        yield _table(title, names, kind, timed, (_P50, _P95))
+        yield _table(f"{title}, further ratios", names, kind, timed, further, detail=True)
     if rest:
-        yield _table(f"{title}, throughput", names, kind, rest, main=(THROUGHPUT,))
+        yield _table(f"{title}, throughput", names, kind, rest, (THROUGHPUT,))
 
 
 def _table(
-    caption: str, names: Names, kind: str, pairs: Sequence[Mapping[str, Row]], main: Sequence[str]
+    caption: str,
+    names: Names,
+    kind: str,
+    pairs: Sequence[Mapping[str, Row]],
+    metrics: Sequence[str],
+    *,
+    detail: bool = False,
 ) -> Table:
-    """One row a pair of cells: its ratios side by side; all but the `main` ones are details."""
+    """One row a pair of cells: some of its ratios side by side, all but the first with detail."""
     without = (kind,)
     against = dict.fromkeys(clean(row["baseline"]) for pair in pairs for row in pair.values())
     columns = [
         Column(kind),
         Column("against", detail=len(against) == 1),
         *names.columns(without),
-        *(column for metric in RATIOS for column in _columns(metric, main)),
+        *(column for metric in metrics for column in _columns(metric, metrics[0])),
         Column("launches", "number", detail=True),
         Column("board time", "number", detail=True),
         Column("note", detail=True),
     ]
-    body = [_cells(names, without, pair) for pair in pairs]
+    body = [_cells(names, without, pair, metrics) for pair in pairs]
     if len(against) == 1:
         caption += f": against {next(iter(against))}"
     caption += f" ({counted(len(body), 'pair')}), with 95% intervals"
-    return Table(caption, columns, body).filled()
+    return replace(Table(caption, columns, body).filled(), detail=detail)
 
 
-def _columns(metric: str, main: Sequence[str]) -> list[Column]:
+def _columns(metric: str, first: str) -> list[Column]:
     """A ratio and, for those that have one, its word; the word of the first has no other name."""
-    heading = Column(f"{_short(metric)} ratio", "number", detail=metric not in main)
+    heading = Column(f"{_short(metric)} ratio", "number")
     if metric not in _WORDED:
         return [heading]
-    word = "finding" if metric == main[0] else f"{_short(metric)} finding"
-    return [heading, Column(word, "word", detail=metric != main[0])]
+    word = "finding" if metric == first else f"{_short(metric)} finding"
+    return [heading, Column(word, "word", detail=metric != first)]
 
 
 def _short(metric: str) -> str:
     return RATIOS[metric].replace("_", " ")
 
 
-def _cells(names: Names, without: Sequence[str], pair: Mapping[str, Row]) -> list[str]:
+def _cells(
+    names: Names, without: Sequence[str], pair: Mapping[str, Row], metrics: Sequence[str]
+) -> list[str]:
     first = next(iter(pair.values()))
     ratios: list[str] = []
-    for metric in RATIOS:
+    for metric in metrics:
         row = pair.get(metric)
         ratios.append(with_interval(row["ratio"], row["ci"]) if row else "")
         if metric in _WORDED:
@@ -138,7 +149,7 @@ def _cells(names: Names, without: Sequence[str], pair: Mapping[str, Row]) -> lis
         *ratios,
         str(max(row["launches"] for row in pair.values())),
         f"{number(first['seconds'])} s",
-        "; ".join(_notes(pair)),
+        "; ".join(_notes({metric: row for metric, row in pair.items() if metric in metrics})),
     ]
 
 

@@ -257,3 +257,25 @@ def test_numbers_have_three_digits(value: float | None, text: str) -> None:
 def test_shares_are_percentages() -> None:
     assert percent(0.915, (0.868, 0.946)) == "91.5% [86.8, 94.6]"
     assert percent(None) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("value", "ends", "text"),
+    [
+        (
+            1.0314,
+            (1.0272, 1.0357),
+            "1.031 [1.027, 1.036]",
+        ),  # two decimals could not tell them apart
+        (0.9988, (0.9942, 1.0053), "0.999 [0.994, 1.005]"),
+        (0.411, (0.35, 0.48), "0.411 [0.350, 0.480]"),
+        (2117.3, (1909.2, 2346.8), "2,117 [1,909, 2,347]"),
+        (5.0, (5.0, 5.0), "5.00 [5.00, 5.00]"),
+        (0.0, (0.0, 0.0), "0 [0, 0]"),
+        (1.5, None, "1.50"),
+    ],
+)
+def test_an_interval_has_as_many_decimals_as_it_needs(
+    value: float, ends: tuple[float, float] | None, text: str
+) -> None:
+    assert with_interval(value, ends) == text
