@@ -133,7 +133,7 @@ def _compare(
         "ci": list(estimate.interval) if estimate.interval else None,
         "launches": len(logs),
         "seconds": sum(ours.record.seconds for _, ours in pairs),
-        "finding": finding(_of_times(estimate.interval, metric)),
+        "finding": finding(of_times(estimate.interval, metric)),
         **_proofs(logs, metric),
         "reason": estimate.reason,
         "group": group["id"],
@@ -142,7 +142,7 @@ def _compare(
     }
 
 
-def _of_times(interval: Interval | None, metric: str) -> Interval | None:
+def of_times(interval: Interval | None, metric: str) -> Interval | None:
     """The interval of the ratio of times, which for throughput is the inverse."""
     if interval is None or metric != THROUGHPUT:
         return interval

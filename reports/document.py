@@ -11,6 +11,7 @@ import numpy as np
 from agents import wire
 from reports.comparison import comparisons
 from reports.estimate import CONFIDENCE
+from reports.fastest import fastest_runtimes
 from reports.findings import findings
 from reports.gates import overall
 from reports.index import Index, index
@@ -38,6 +39,7 @@ def build(run: Run) -> dict[str, Any]:
         "confidence": CONFIDENCE,
         "overall": overall(judged),
         "findings": findings(baseline, rows, compared, judged),
+        "fastest_runtimes": fastest_runtimes(compared),
         "devices": [_device(device) for device in run.devices],
         "results": rows,
         "comparisons": compared,

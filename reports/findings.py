@@ -56,7 +56,7 @@ def _finding(
         for row in compared
         if row["kind"] == "variant" and (row["device"], row["candidate"]) == (device, variant)
     ]
-    speeds = [_speed(row) for row in ratios if row["metric"] == _lead(row["scenario"])]
+    speeds = [_speed(row) for row in ratios if row["metric"] == lead(row["scenario"])]
     return {
         "device": device,
         "variant": variant,
@@ -69,7 +69,7 @@ def _finding(
     }
 
 
-def _lead(scenario: str) -> str:
+def lead(scenario: str) -> str:
     """The ratio that stands for speed: of p50, or of throughput where no time is one user's."""
     return "latency_p50_ratio" if scenario in WAITING else "throughput_ratio"
 

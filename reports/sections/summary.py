@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from reports.layout import Document, Section
+from reports.names import LONGEST_LABEL, Names
 from reports.text import clean, counted
 
 ORDER = 10
+MOST_NAMED = 6  # cells in one sentence
 ANSWERS = {
     "pass": "PASS: every gate holds.",
     "fail": "FAIL: at least one gate is broken.",
@@ -30,6 +32,7 @@ def section(document: Document) -> Section:
         for device in document["devices"]
         if device["status"] == "failed"
     ]
+    words += _runtimes(document)
     several = len({row["device"] for row in document["results"]}) > 1
     points = []
     for row in document["findings"]:
@@ -38,6 +41,19 @@ def section(document: Document) -> Section:
     if not points:
         words.append("There is no variant to hold against the baseline.")
     return Section("Summary", words, points)
+
+
+def _runtimes(document: Document) -> Iterator[str]:
+    """Which runtime serves which cells best, a sentence for each answer."""
+    names, answers = Names(document), defaultdict(list)
+    for row in document["fastest_runtimes"]:
+        answer = row["runtime"] or f"not decided between {' and '.join(row['between'])}"
+        answers[answer].append(names.label(row, clean(row["variant"], LONGEST_LABEL)))
+    for answer, cells in answers.items():
+        told = ", ".join(cells[:MOST_NAMED])
+        rest = f" and {len(cells) - MOST_NAMED} more" if len(cells) > MOST_NAMED else ""
+        every = len(answers) == 1 and len(cells) > 1
+        yield f"Fastest runtime: {clean(answer)}, for {'every variant' if every else told + rest}."
 
 
 def _by_gate(document: Document) -> Iterator[str]:

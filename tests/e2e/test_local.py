@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 import pytest
 
+from benchmarks.trials import network
 from tests.e2e.lab import SAMPLES, Lab, by_variant, save_linear
 
 
@@ -243,15 +244,26 @@ def test_the_store_must_be_one(lab: Lab, tmp_path: Path) -> None:
     assert "store" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_group_ends_when_its_gates_are_decided(lab: Lab) -> None:
-    # An identical file can be told from one five times slower at the first look.
-    variants = {"dense": {"model": "dense.onnx"}, "again": {"model": "dense.onnx"}}
-    gates = [{"metric": "latency_p50_ratio", "max": 5}]
-    measure = {"effort": "standard", "budget": "2m"}
-    report = lab.run(variants=variants, gates=gates, measure=measure, dataset=None)
-    # The next launch may have begun before the host said enough; 20 would be all of them.
-    assert all(6 <= row["launches"] < 10 for row in report["results"])
-    assert [verdict["verdict"] for verdict in report["verdicts"]] == ["pass"]
+@pytest.mark.parametrize(("layers", "code", "verdict"), [(0, 0, "pass"), (100, 1, "fail")])
+def test_a_gate_passes_the_same_model_and_fails_one_with_added_layers(
+    lab: Lab, layers: int, code: int, verdict: str
+) -> None:
+    network.save(lab.folder / "model.onnx")
+    network.save(lab.folder / "candidate.onnx", layers)
+    variants = {name: {"model": f"{name}.onnx"} for name in ("model", "candidate")}
+    study = lab.study(
+        variants=variants,
+        baseline="model",
+        gates=[{"metric": "latency_p50_ratio", "max": 1.05}],
+        measure={"effort": "standard", "budget": "2m"},
+        dataset=None,
+    )
+    done = lab.command("gate", str(study), "--json")
+    assert done.returncode == code, done.stderr
+    report = json.loads(done.stdout)
+    assert [item["verdict"] for item in report["verdicts"]] == [verdict]
+    # Decided at the first look or soon after; 20 launches would be all.
+    assert all(6 <= row["launches"] < 20 for row in report["results"])
 
 
 def test_a_gate_without_gates_is_no_pass(lab: Lab) -> None:

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from agents import wire
 from harness.artifact import Artifact
 from harness.devices import Device
-from harness.effort import EFFORTS
 from harness.formats import Contents, Port
 from harness.plan import WITHOUT_RUNTIME_GROUPS, DevicePlan, job, plan
 from harness.study import Study, parse_study
