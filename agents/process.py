@@ -59,10 +59,19 @@ class Process:
             reply = json.loads(self.read_line(timeout, request["do"]))
         except BrokenPipeError:
             raise WorkerError("failed", self.cause_of_death(request["do"])) from None
-        self.signal(signal.SIGSTOP)
+        self.rest()
         if "error" in reply:
             raise WorkerError(reply["error"]["status"], reply["error"]["reason"])
         return reply["ok"]
+
+    def rest(self) -> None:
+        """Stop the worker, and wait until it has: a signal takes effect when its target next runs.
+
+        On a busy core that may be a while, in which it would share the next worker's time.
+        """
+        self.signal(signal.SIGSTOP)
+        if self.child.returncode is None:
+            os.waitid(os.P_PID, self.child.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def read_line(self, timeout: float, doing: str) -> bytes:
         """Read one line of the worker's answers."""

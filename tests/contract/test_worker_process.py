@@ -146,6 +146,12 @@ def test_the_others_are_stopped_while_one_is_active(
     assert seen == {"T"}
 
 
+def test_a_worker_has_stopped_when_its_answer_is_there(worker: Process) -> None:
+    for _ in range(50):
+        worker.ask({"do": "block", "timing": short(0.001)}, ANSWER_S)
+        assert state(worker.child.pid) == "T"
+
+
 def short(seconds: float) -> wire.Timing:
     """Blocks of so many seconds."""
     return {**TIMING, "block_ns": int(seconds * 1e9)}
