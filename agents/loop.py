@@ -5,18 +5,24 @@ from __future__ import annotations
 import resource
 import time
 from statistics import median
-from typing import TYPE_CHECKING, List, NamedTuple, Optional
+from typing import Any, Callable, List, NamedTuple, Optional, Protocol
 
 from agents import proc, wire
-
-if TYPE_CHECKING:
-    from agents.backends import Session
 
 STEADY_WINDOW = 10
 STEADY_TOLERANCE = 0.02
 # Slow models: a block need not be longer than this to make the switch between workers cheap.
 BLOCK_CAP_NS = 500_000_000
 FEWEST_IN_BLOCK = 3
+
+
+class Subject(Protocol):
+    """What is timed: a session, a query of several requests, or nothing at all."""
+
+    native_ns: Optional[Callable[[], int]]  # see agents.backends.Session
+
+    def infer(self) -> Any:
+        """Take one sample."""
 
 
 class Timed(NamedTuple):
@@ -27,15 +33,15 @@ class Timed(NamedTuple):
     preempted: List[List[Optional[int]]]  # rows [sample, involuntary switches, run delay in ns]
 
 
-def timed(session: Session, iterations: int) -> Timed:
+def timed(subject: Subject, iterations: int) -> Timed:
     """Time each of some inferences.
 
     A runtime that times itself natively is believed, and the clock around the call tells what the
     binding costs. Lost cores are counted between the samples, outside of what is timed.
     """
     infer, native, clock, usage = (
-        session.infer,
-        session.native_ns,
+        subject.infer,
+        subject.native_ns,
         time.perf_counter_ns,
         resource.getrusage,
     )
@@ -60,7 +66,7 @@ def timed(session: Session, iterations: int) -> Timed:
     return Timed(inside, [whole - part for whole, part in zip(around, inside)], preempted)
 
 
-def warm_up(session: Session, timing: wire.Timing) -> "tuple[wire.Warmup, int]":
+def warm_up(subject: Subject, timing: wire.Timing) -> "tuple[wire.Warmup, int]":
     """Run until two successive windows have medians within 2%, or the cap is reached.
 
     Returns how it went, and the typical time of a sample at its end, ns.
@@ -69,7 +75,7 @@ def warm_up(session: Session, timing: wire.Timing) -> "tuple[wire.Warmup, int]":
     samples: List[int] = []
     steady = False
     while time.perf_counter_ns() - begin < timing["warmup_cap_ns"]:
-        samples += timed(session, STEADY_WINDOW).samples
+        samples += timed(subject, STEADY_WINDOW).samples
         elapsed = time.perf_counter_ns() - begin
         enough = len(samples) >= timing["warmup_iterations"] and elapsed >= timing["warmup_ns"]
         steady = is_steady(samples)

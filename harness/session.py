@@ -28,7 +28,7 @@ class Listener(Protocol):
     """Takes what a session learns, in order."""
 
     def event(self, event: Event) -> None:
-        """Take an evaluation or launch (to be stored), a doing or a finished event."""
+        """Take a floor, evaluation or launch (to be stored), a doing or a finished event."""
 
     def say(self, what: str) -> None:
         """Take news about the session itself, such as a lost link."""

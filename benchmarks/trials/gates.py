@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,12 +59,9 @@ class Launch:
 
 
 def counted(times: Blocks, cell: wire.CellLaunch) -> Blocks:
-    """The involuntary switches of each sample, by the cell's rows of preempted ones."""
-    counts = np.zeros_like(times)
-    for row in cell["noise"]["preempted"] if cell["noise"] else []:
-        block, sample, switches = cast(list[int], row[:3])
-        counts[block, sample] = switches
-    return counts
+    """The involuntary switches of each sample."""
+    rows = cell["noise"]["preempted"] if cell["noise"] else []
+    return np.asarray(stats.switches_by_block(times.tolist(), rows), dtype=np.int32)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from agents import wire
 from harness.artifact import Artifact
 from harness.devices import Device
+from harness.effort import TIMING
 from harness.formats import Contents, Port
 from harness.plan import WITHOUT_RUNTIME_GROUPS, DevicePlan, job, plan
 from harness.study import Study, parse_study
@@ -141,14 +142,7 @@ def test_efforts(effort: str, launches: int, blocks: int) -> None:
     assert {group["launches"] for group in found.groups} == {launches}
     assert found.budget_s == 90
     assert found.scenarios["single-stream"]["blocks"] == blocks
-    assert found.timing == {
-        "block_iterations": 10,
-        "block_ns": 15_000_000,
-        "warmup_iterations": 50,
-        "warmup_ns": 100_000_000,
-        "warmup_cap_ns": 5_000_000_000,
-        "answer_timeout_s": 120.0,
-    }
+    assert found.timing == TIMING
 
 
 @pytest.mark.parametrize(
