@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from typing import Any, Dict, Iterator, List, Optional
 
-from agents import wire
+from agents import corruptions, preprocess, wire
 from agents.backends import UnsupportedError
 
 
@@ -31,12 +31,48 @@ def rows(path: str, key: str, chunk: int) -> Iterator[Any]:
             yield np.frombuffer(data, dtype=dtype).reshape((count, *shape[1:]))
 
 
-def sample_batches(path: str, dataset: wire.Dataset, cell: wire.Cell) -> Iterator[Dict[str, Any]]:
-    """Yield the dataset as batches of the cell's size by model input; the last may be short."""
+def sample_batches(
+    path: str,
+    dataset: wire.Dataset,
+    cell: wire.Cell,
+    samples: Optional[int] = None,
+    corruption: Optional[corruptions.Corruption] = None,
+) -> Iterator[Dict[str, Any]]:
+    """Yield the dataset as batches of the cell's size by model input, preprocessed.
+
+    The last may be short. Of `samples` only the first so many come; a corruption spoils each.
+    """
     keys = input_keys(dataset, cell["inputs"])
     streams = [rows(path, key, cell["batch"]) for key in keys]
-    for arrays in zip(*streams):
+    left = dataset["samples"] if samples is None else min(samples, dataset["samples"])
+    done = 0
+    for stored in zip(*streams):
+        if not left:
+            return
+        arrays = [preprocess.apply(dataset["preprocess"], array[:left]) for array in stored]
+        if corruption is not None:
+            arrays = spoiled(arrays, keys, done, corruption)
+        done += len(arrays[0])
+        left -= len(arrays[0])
         yield {spec["name"]: array for spec, array in zip(cell["inputs"], arrays)}
+
+
+def spoiled(
+    arrays: List[Any], keys: List[str], first: int, corruption: corruptions.Corruption
+) -> List[Any]:
+    """Corrupt the measured inputs of a batch whose samples begin at number `first`."""
+    import numpy as np
+
+    if not any(corruptions.applies_to(array.dtype) for array in arrays):
+        raise UnsupportedError(
+            "{} is for measured values, not for {}".format(corruption.name, arrays[0].dtype)
+        )
+    return [
+        np.stack([corruption.of(sample, first + at, key) for at, sample in enumerate(array)])
+        if corruptions.applies_to(array.dtype)
+        else array
+        for key, array in zip(keys, arrays)
+    ]
 
 
 def input_keys(dataset: wire.Dataset, specs: List[wire.TensorSpec]) -> List[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Literal, Optional, TypedDict
 
-JOB_SCHEMA = "edgeproof.job/2"
+JOB_SCHEMA = "edgeproof.job/3"
 SINGLE_STREAM, MULTI_STREAM, OFFLINE = "single-stream", "multi-stream", "offline"
 SERVER, COLD_START, SUSTAINED = "server", "cold-start", "sustained"
 # MLPerf's names, and two of ours.
@@ -32,6 +32,15 @@ class TensorSpec(TypedDict):
     zero_point: Optional[int]
 
 
+class OutputSpec(TypedDict):
+    """One model output as the file declares it; a quantised one comes back as codes or as reals."""
+
+    name: str
+    dtype: str  # numpy's name
+    scale: Optional[float]  # real = (quantised - zero_point) * scale; null when not quantised
+    zero_point: Optional[int]
+
+
 class Cell(TypedDict):
     """One variant x runtime x precision x batch x threads x scenario on one device."""
 
@@ -45,6 +54,7 @@ class Cell(TypedDict):
     artifact: str  # sha256 of the model file; "" when no file suits the runtime
     format: str
     inputs: List[TensorSpec]
+    outputs: List[OutputSpec]  # in the file's order
     evaluation: str  # id of the evaluation this cell shares with others of the same file
 
 
@@ -76,12 +86,30 @@ class Evaluation(TypedDict):
 
 
 class Dataset(TypedDict):
-    """Labelled samples on the device, an .npz file."""
+    """Samples on the device, an .npz file; at most one of labels, boxes and masks is not null."""
 
     artifact: str
     inputs: Dict[str, str]  # model input -> key in the file; "" stands for the only input
-    labels: str
+    labels: Optional[str]  # key of the classes, int [samples]
+    # key: [samples, most, 5] of class (-1: none), x1, y1, x2, y2 in pixels of the model's input
+    boxes: Optional[str]
+    head: Optional[Literal["yolo", "ssd"]]  # how boxes are read; null: by the outputs' shapes
+    masks: Optional[str]  # key: [samples, height, width] of classes, 255: ignored
     samples: int
+    # How a stored sample becomes what the model takes: steps, the same on every device
+    # (agents/preprocess.py).
+    preprocess: List[Dict[str, Any]]
+    scores: Optional[Literal["logits", "probabilities"]]  # null: the agent finds out
+
+
+class Robustness(TypedDict):
+    """What else an evaluation runs: the dataset under corruptions, and sets from elsewhere."""
+
+    corruptions: List[str]  # names of agents/corruptions.py
+    severities: List[int]  # 1..5
+    samples: int  # the first so many of the dataset
+    seed: int
+    ood: Dict[str, Dataset]  # out-of-distribution sets by name; their labels are null
 
 
 class Runtime(TypedDict):
@@ -113,6 +141,7 @@ class Job(TypedDict):
     runtimes: Dict[str, Runtime]
     files: Dict[str, Dict[str, str]]  # artifact -> suffix -> sha256 of the file; the model's first
     dataset: Optional[Dataset]
+    robustness: Optional[Robustness]
     scenarios: Dict[str, Scenario]  # by name, those of the cells
     cells: Dict[str, Cell]
     evaluations: List[Evaluation]
@@ -210,6 +239,35 @@ class LaunchEvent(TypedDict):
     cells: List[CellLaunch]
 
 
+class Packed(TypedDict):
+    """An array in JSON: base64 of zlib of little-endian float32 in C order."""
+
+    shape: List[int]
+    data: str
+
+
+class Scored(TypedDict):
+    """What a model answered to one set of samples: the dataset itself, or one of Robustness.
+
+    Raw numbers, sample by sample; what a head does not give is null.
+    """
+
+    name: str  # "clean", the corruption, or the out-of-distribution set
+    kind: Literal["clean", "corruption", "ood"]
+    severity: int  # 1..5 of a corruption, else 0
+    samples: int
+    reason: Optional[str]  # why there are no answers
+    # float32 [samples, 5]: best class, its probability, the label's probability (NaN without
+    # labels), the sum of squared probabilities, the entropy in nats. A row of NaN: scores that are
+    # not finite, or probabilities that are all zero.
+    classes: Optional[Packed]
+    positive: Optional[Packed]  # float32 [samples]: probability of class 1, of two-class models
+    # per sample its best 100 boxes after non-maximum suppression: [class, score, x1, y1, x2, y2]
+    boxes: Optional[List[List[List[float]]]]
+    # per sample and class that occurs: [class, pixels right, wrongly claimed, missed]
+    pixels: Optional[List[List[List[int]]]]
+
+
 class EvaluationEvent(TypedDict):
     """Journal line: one evaluation is complete."""
 
@@ -220,6 +278,9 @@ class EvaluationEvent(TypedDict):
     reason: Optional[str]
     top: Optional[List[List[int]]]  # per sample the classes with the best scores, at most five
     nonfinite: int  # samples with a NaN or infinite score
+    scores: Optional[Literal["logits", "probabilities"]]  # how the scores were read
+    inputs_sha256: Optional[str]  # of all samples as preprocessed: the same on every device
+    sets: List[Scored]  # the dataset itself first; empty without one
     seconds: float
     executed: Executed
 

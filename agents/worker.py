@@ -12,9 +12,7 @@ import time
 from statistics import median
 from typing import Any, Callable, Dict, List, Optional, TextIO
 
-from agents import arrivals, backends, feed, loop, proc, streams, stretch, wire
-
-TOP = 5
+from agents import arrivals, backends, exam, feed, loop, proc, streams, stretch, wire
 
 
 class Worker:
@@ -28,6 +26,7 @@ class Worker:
         self.sample: Any = None
         self.at_once: Any = None
         self.cell: Any = None
+        self.exam: Optional[exam.Exam] = None
         self.requests = 1
         self.typical_ns = 0
         self.blocks = 0
@@ -135,36 +134,10 @@ class Worker:
         }
 
     def evaluate(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        """Run the dataset through the model; returns the best classes of each sample."""
-        top: Optional[List[List[int]]] = None
-        nonfinite = 0
-        if request["dataset"] is not None:
-            top = []
-            for arrays in feed.sample_batches(
-                request["dataset_path"], request["dataset"], self.cell
-            ):
-                scores = self.scores(arrays)
-                nonfinite += count_nonfinite(scores)
-                top += best_classes(scores)
-        return {"top": top, "nonfinite": nonfinite, "executed": self.session.executed()}
-
-    def scores(self, arrays: Dict[str, Any]) -> Any:
-        """Scores of one batch, [samples, classes]; a short last batch is padded and cut again."""
-        samples = len(next(iter(arrays.values())))
-        full = feed.padded(arrays, self.cell["batch"])
-        self.session.bind(
-            feed.as_runtime_wants(full, self.cell["inputs"], self.session.input_dtypes)
-        )
-        self.session.infer()
-        first = self.session.outputs()[0]
-        axes = [size for size in first.shape[1:] if size > 1]
-        if first.ndim < 2 or first.shape[0] != self.cell["batch"] or len(axes) > 1:
-            raise backends.UnsupportedError(
-                "output 0 has shape {}, not [batch, classes]: no accuracy from it".format(
-                    list(first.shape)
-                )
-            )
-        return first.reshape(first.shape[0], -1)[:samples]
+        """Run one set of samples through the model; returns its raw answers."""
+        if self.exam is None:
+            self.exam = exam.Exam(self.session, self.cell)
+        return self.exam.answer(request)
 
 
 def added(total: Optional[int], before: Optional[int], after: Optional[int]) -> Optional[int]:
@@ -172,26 +145,6 @@ def added(total: Optional[int], before: Optional[int], after: Optional[int]) -> 
     if total is None or before is None or after is None:
         return None
     return total + after - before
-
-
-def best_classes(scores: Any) -> List[List[int]]:
-    """Classes of each row from the best score down, at most five; ties go to the lower class.
-
-    A row with a NaN or infinite score has no best class: it comes back empty.
-    """
-    import numpy as np
-
-    real = scores.astype("float64")
-    order = np.argsort(-real, axis=1, kind="stable")
-    finite = np.isfinite(real).all(axis=1)
-    return [row[:TOP].tolist() if sound else [] for row, sound in zip(order, finite)]
-
-
-def count_nonfinite(scores: Any) -> int:
-    """Count the rows with a NaN or infinite score."""
-    import numpy as np
-
-    return int((~np.isfinite(scores.astype("float64")).all(axis=1)).sum())
 
 
 def failure(error: BaseException, lacks: Any) -> Dict[str, str]:

@@ -14,27 +14,32 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from harness.cli_shared import (
+    EXIT_DEVICE,
+    EXIT_FAILED,
+    EXIT_INCONCLUSIVE,
+    EXIT_PASS,
+    json_option,
+    path_type,
+    store_option,
+    table,
+)
+from harness.cli_variants import models, variants
 from harness.devices import Device, choose, load_inventory
 from harness.errors import EdgeproofError, InputError
-from harness.study import Compare, load_study, seconds
+from harness.fields import seconds
+from harness.study import Compare, load_study
 
-EXIT_PASS, EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_DEVICE = 0, 1, 3, 4
 # As the shell has it for SIGINT, and as sysexits.h has it for a fault in the program itself: an
 # uncaught exception would end with 1, which says that a gate failed.
 EXIT_STOPPED, EXIT_BUG = 130, 70
 FORMATS = ("csv", "html", "json", "md")
 INVENTORY = "inventory.yaml"
 
-existing = click.Path(exists=False, path_type=Path)
-store_option = click.option(
-    "--store", "url", metavar="URL", help="Database of results. Default: SQLite in the data folder."
-)
 inventory_option = click.option(
     "--inventory",
-    type=existing,
+    type=path_type,
     help=f"The lab's devices. Default: {INVENTORY} beside the study or in this folder, if any.",
 )
 
@@ -58,16 +63,21 @@ def cli() -> None:
     """Prove on the board itself whether a pruned or quantised network pays off.
 
     \b
+    edgeproof variants build study.yaml   prune and quantise as the study says
     edgeproof run study.yaml              measure a study, report, store
     edgeproof report latest --format md   the last run again, in another form
     edgeproof devices check pi5           is this board ready?
     """
 
 
+cli.add_command(variants)
+cli.add_command(models)
+
+
 def run_options(command: Callable[..., None]) -> Callable[..., None]:
     """Options that `run` and `gate` share."""
     for option in (
-        click.argument("study", type=existing),
+        click.argument("study", type=path_type),
         inventory_option,
         click.option("--device", "names", multiple=True, help="Only this device; repeatable."),
         store_option,
@@ -141,6 +151,7 @@ def _measured(
 ) -> tuple[dict[str, Any], int]:
     from harness import controller, foresight, progress
     from harness.store import Store
+    from harness.variants import build
     from reports import document
 
     store = Store(url)
@@ -156,6 +167,7 @@ def _measured(
         wanted = wanted.with_compare(compare)
     its_own = [device.name for device in begun.devices] if begun else wanted.devices
     devices = choose(load_inventory(inventory), names or its_own)
+    build.check_fresh(wanted)
     inputs = controller.look_into(wanted)
     if begun and run_id:
         controller.check_same(inputs, begun, store.dataset(run_id))
@@ -200,7 +212,7 @@ def _found_inventory(folder: Path) -> Path | None:
 @click.argument("run", default="latest")
 @store_option
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Default: a table.")
-@click.option("-o", "--output", type=existing, help="Write to this file instead.")
+@click.option("-o", "--output", type=path_type, help="Write to this file instead.")
 def report(run: str, url: str | None, form: str | None, output: Path | None) -> None:
     """Show a stored RUN again: its id, or `latest`.
 
@@ -263,7 +275,7 @@ def device_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @devices.command("list")
 @inventory_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def list_devices(inventory: Path | None, as_json: bool) -> None:
     """List the inventory.
 
@@ -277,12 +289,12 @@ def list_devices(inventory: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=1))
     else:
-        _table(["device", "profile", "address", "kind of board"], rows)
+        table(["device", "profile", "address", "kind of board"], rows)
 
 
 @devices.command("check")
 @device_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def check_devices(names: Sequence[str], inventory: Path | None, as_json: bool) -> None:
     """Connect to devices (default: all) and say whether they are ready.
 
@@ -295,7 +307,7 @@ def check_devices(names: Sequence[str], inventory: Path | None, as_json: bool) -
     if as_json:
         click.echo(json.dumps(rows, indent=1))
     else:
-        _table(["device", "ready", "details"], rows)
+        table(["device", "ready", "details"], rows)
     sys.exit(EXIT_PASS if all(row["ready"] == "yes" for row in rows) else EXIT_DEVICE)
 
 
@@ -313,7 +325,7 @@ def provision_devices(
     from harness import check
 
     rows = [check.provision(device, runtimes) for device in _chosen(names, inventory)]
-    _table(["device", "ready", "details"], rows)
+    table(["device", "ready", "details"], rows)
     sys.exit(EXIT_PASS if all(row["ready"] == "yes" for row in rows) else EXIT_DEVICE)
 
 
@@ -328,17 +340,8 @@ def clean_devices(names: Sequence[str], inventory: Path | None) -> None:
     from harness import check
 
     rows = [check.clean(device) for device in _chosen(names, inventory)]
-    _table(["device", "ready", "details"], rows)
+    table(["device", "ready", "details"], rows)
     sys.exit(EXIT_PASS if all(row["ready"] == "yes" for row in rows) else EXIT_DEVICE)
-
-
-def _table(columns: Sequence[str], rows: Sequence[dict[str, str]]) -> None:
-    table = Table()
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(row[column]) for column in columns))
-    Console().print(table)
 
 
 def _chosen(names: Sequence[str], inventory: Path | None) -> list[Device]:

@@ -7,7 +7,6 @@ import secrets
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -15,61 +14,23 @@ from typing import Any, cast
 from sqlalchemy.exc import SQLAlchemyError
 
 from agents import wire
-from harness import artifact, dataset, deploy, foresight, plan, provision, session
+from harness import deploy, foresight, plan, provision, session
 from harness.connections import Connection, local, ssh
-from harness.deploy import Blob, Site
+from harness.deploy import Site
 from harness.devices import Device
 from harness.errors import DeviceError, EdgeproofError, InputError, ProvisionError
+from harness.inputs import Inputs
+from harness.inputs import look_into as look_into
 from harness.plan import DevicePlan
 from harness.progress import Display
 from harness.session import Event, Session
 from harness.store import Store, now
-from harness.study import Compare, Study, parse_study
+from harness.study import Compare, parse_study
 from reports import verdicts
 from reports.run import CellRecord, DeviceRecord, GroupRecord, Run
 
 # How often the main thread looks up while devices work, so that Ctrl-C is heard.
 POLL_S = 0.2
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The files of a study, looked into once for all devices."""
-
-    study: Study
-    artifacts: Mapping[tuple[str, str], artifact.Artifact]  # by (variant, format)
-    samples: dataset.DatasetFile | None
-
-    def blobs(self, wanted: Sequence[str]) -> list[Blob]:
-        """List the files to push for these artifacts (sha256), and the dataset."""
-        models = {item.sha256: item for item in self.artifacts.values()}
-        blobs = [
-            Blob("models", file, sha256)
-            for key in wanted
-            for file, sha256 in zip(models[key].files, models[key].parts.values(), strict=True)
-        ]
-        if self.samples:
-            blobs.append(Blob("datasets", self.samples.path, self.samples.sha256))
-        return blobs
-
-    def parts(self) -> dict[str, Mapping[str, str]]:
-        """Files of each artifact by suffix."""
-        return {item.sha256: item.parts for item in self.artifacts.values()}
-
-
-def look_into(study: Study) -> Inputs:
-    """Read every model file and the dataset of a study; raises InputError for a bad one."""
-    artifacts = {
-        (name, format): artifact.inspect(study.model_path(name, format), format)
-        for name, variant in study.variants.items()
-        for format in variant.model
-    }
-    samples = None
-    if study.dataset and study.dataset_path:
-        samples = dataset.load_dataset(study.dataset_path, study.dataset)
-        for (name, _), item in artifacts.items():
-            dataset.check_dataset(samples, item, study.variants[name].shapes)
-    return Inputs(study, artifacts, samples)
 
 
 def create(inputs: Inputs, devices: Sequence[Device], store: Store, inventory: Path | None) -> str:
@@ -92,9 +53,9 @@ def create(inputs: Inputs, devices: Sequence[Device], store: Store, inventory: P
         launches=[],
         evaluations=[],
         labels=inputs.samples.labels if inputs.samples else None,
+        boxes=inputs.samples.boxes if inputs.samples else None,
     )
-    sha256 = inputs.samples.sha256 if inputs.samples else None
-    store.create_run(run, inputs.study.folder.resolve(), inventory, sha256)
+    store.create_run(run, inputs.study.folder.resolve(), inventory, inputs.sets_sha256)
     return run.id
 
 
@@ -117,7 +78,7 @@ def check_same(inputs: Inputs, run: Run, dataset_sha256: str | None) -> None:
         now_there = files.get((cell["variant"], cell["format"]))
         if now_there and now_there.sha256 != cell["artifact"]:
             raise _changed(now_there.path)
-    if inputs.samples and inputs.samples.sha256 != dataset_sha256:
+    if inputs.samples and inputs.sets_sha256 != dataset_sha256:
         raise _changed(inputs.samples.path)
 
 
@@ -340,6 +301,7 @@ class Board:
                 if cell["evaluation"] in lost
             },
             dataset=self.inputs.samples.wire() if self.inputs.samples else None,
+            robustness=self.inputs.robustness(),
             done_evaluations=evaluations,
             done_launches=launches,
         )

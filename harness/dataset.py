@@ -1,33 +1,36 @@
-"""Look into a dataset on the host: an .npz file of labelled samples, checked before a run."""
+"""Look into a dataset on the host: an .npz file of samples, checked before a run."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from agents import wire
+from agents import preprocess, wire
+from agents.backends import UnsupportedError
+from harness import arrays, truths
+from harness.arrays import bad
 from harness.artifact import Artifact, Shapes
 from harness.documents import nearest, unknown
 from harness.errors import InputError
+from harness.evaluated import DatasetSource, Samples
 from harness.formats import Port
-from harness.study import DatasetSource
+from harness.truths import Boxes, Truths
 
-CHUNK = 1 << 22
-# The device keeps the whole of it in memory.
-MAX_BYTES = 4 << 30
-HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
+RECIPE_KEY = "preprocess"  # of the array that holds the recipe, a JSON text
+MAX_RECIPE = 1 << 20
+
+Recipe = list[dict[str, Any]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -38,37 +41,79 @@ class DatasetFile:
     sha256: str
     bytes: int
     keys: Mapping[str, str]  # model input -> key in the file; "" stands for the only input
-    shapes: Mapping[str, tuple[int, ...]]  # of one sample, by key
-    dtypes: Mapping[str, np.dtype[Any]]  # by key
-    labels_key: str
-    labels: list[int]
+    shapes: Mapping[str, tuple[int, ...]]  # of one sample as preprocessed, by key
+    dtypes: Mapping[str, np.dtype[Any]]  # as preprocessed, by key
+    samples: int
+    truths: Truths | None  # null: only out-of-distribution sets have none
+    recipe: Recipe
+    scores: Any = None  # of the study's dataset, as is head
+    head: Any = None
 
     @property
-    def samples(self) -> int:
-        """Return how many labelled samples there are."""
-        return len(self.labels)
+    def labels(self) -> list[int] | None:
+        """Return the class of each sample, of a dataset for classification."""
+        return self.truths.labels if self.truths else None
+
+    @property
+    def boxes(self) -> Boxes | None:
+        """Return the boxes of each sample, of a dataset for detection."""
+        return self.truths.boxes if self.truths else None
 
     def wire(self) -> wire.Dataset:
         """Return what the job says about the dataset."""
+        known = {self.truths.kind: self.truths.key} if self.truths else {}
         return {
             "artifact": self.sha256,
             "inputs": dict(self.keys),
-            "labels": self.labels_key,
+            "labels": known.get("labels"),
+            "boxes": known.get("boxes"),
+            "head": self.head,
+            "masks": known.get("masks"),
             "samples": self.samples,
+            "preprocess": self.recipe,
+            "scores": self.scores,
         }
 
 
 def load_dataset(path: Path, source: DatasetSource) -> DatasetFile:
-    """Read the headers and the labels; one that cannot be used is an InputError."""
+    """Read the headers and the truths; one that cannot be used is an InputError."""
+    given = None if source.preprocess is None else list(source.preprocess)
+
+    def read(archive: zipfile.ZipFile) -> DatasetFile:
+        recipe = _recipe(path, archive)
+        if recipe is not None and given is not None:
+            what = f"holds a recipe in '{RECIPE_KEY}', and the study gives another"
+            raise bad(path, what, "leave `preprocess:` out of the study, or the array out")
+        return _read(path, source, archive, source.truth, recipe or given or [])
+
+    found = _opened(path, read)
+    return replace(found, scores=source.scores, head=source.head)
+
+
+def load_other(path: Path, source: Samples, recipe: Recipe) -> DatasetFile:
+    """Read samples from elsewhere, without truths; `recipe` is theirs when the file holds none."""
+
+    def read(archive: zipfile.ZipFile) -> DatasetFile:
+        own = _recipe(path, archive)
+        return _read(path, source, archive, None, recipe if own is None else own)
+
+    return _opened(path, read)
+
+
+def stored_recipe(path: Path) -> Recipe | None:
+    """Read the preprocessing recipe that an .npz file holds; null when it holds none."""
+    return _opened(path, lambda archive: _recipe(path, archive))
+
+
+def preprocessed(
+    path: Path, recipe: Sequence[dict[str, Any]], samples: npt.NDArray[Any]
+) -> npt.NDArray[Any]:
+    """Preprocess samples [n, ...] as the agent does; a bad step is an InputError."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            return _read(path, source, archive)
-    except FileNotFoundError:
-        raise InputError("no such dataset", where=str(path)) from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
-        raise _bad(path, "is damaged, cut short or no .npz file", "numpy.savez makes one") from None
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from None
+        found: npt.NDArray[Any] = preprocess.apply(recipe, samples)
+    except UnsupportedError as error:
+        raise bad(path, f"cannot be preprocessed: {error}", "correct the recipe") from None
+    return found
 
 
 def check_dataset(dataset: DatasetFile, artifact: Artifact, shapes: Shapes | None = None) -> None:
@@ -77,109 +122,111 @@ def check_dataset(dataset: DatasetFile, artifact: Artifact, shapes: Shapes | Non
     if "" in dataset.keys and len(ports) != 1:
         names = ", ".join(ports)
         what = f"names one key, but {artifact.path.name} has {len(ports)} inputs: {names}"
-        raise _bad(dataset.path, what, "give dataset.inputs as {model input: key}")
+        raise bad(dataset.path, what, "give dataset.inputs as {model input: key}")
     for name, key in dataset.keys.items():
         if name and name not in ports:
             what = f"is mapped to an input that {artifact.path.name} lacks: "
-            raise _bad(dataset.path, what + unknown("input", name, ports))
+            raise bad(dataset.path, what + unknown("input", name, ports))
         port = ports[name] if name else artifact.inputs[0]
         _check_type(dataset, key, port, artifact)
         _check_shape(dataset, key, port, (shapes or {}).get(port.name), artifact)
     unfed = [name for name in ports if "" not in dataset.keys and name not in dataset.keys]
     if unfed:
         what = f"feeds nothing to the input '{unfed[0]}' of {artifact.path.name}"
-        raise _bad(dataset.path, what, "add it to dataset.inputs")
+        raise bad(dataset.path, what, "add it to dataset.inputs")
     _check_classes(dataset, artifact)
 
 
-def _bad(path: Path, what: str, advice: str | None = None) -> InputError:
-    return InputError(f"the dataset {what}", where=str(path), next_step=advice)
+def _opened(path: Path, read: Callable[[zipfile.ZipFile], T]) -> T:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return read(archive)
+    except FileNotFoundError:
+        raise InputError("no such dataset", where=str(path)) from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
+        raise bad(path, "is damaged, cut short or no .npz file", "numpy.savez makes one") from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from None
 
 
-def _read(path: Path, source: DatasetSource, archive: zipfile.ZipFile) -> DatasetFile:
-    names = [name for name in archive.namelist() if name.endswith(".npy")]
-    members = {name.removesuffix(".npy"): name for name in names}
+def _read(
+    path: Path,
+    source: Samples,
+    archive: zipfile.ZipFile,
+    truth: tuple[str, str] | None,
+    recipe: Recipe,
+) -> DatasetFile:
     shapes: dict[str, tuple[int, ...]] = {}
     dtypes: dict[str, np.dtype[Any]] = {}
-    for key in sorted({*source.keys.values(), source.labels}):
-        if key not in members:
-            close = nearest(key, members)
-            hint = f"did you mean '{close}'?" if close else f"it has {', '.join(members)}"
-            raise _bad(path, f"has no key '{key}'; {hint}", "correct dataset in the study")
-        with archive.open(members[key]) as stream:
-            shapes[key], dtypes[key] = _header(path, key, stream)
-            if key != source.labels:
-                _check_finite(path, key, stream, shapes[key], dtypes[key])
-    labels = _labels(path, source.labels, archive.open(members[source.labels]))
-    for key, shape in shapes.items():
-        if shape[:1] != (len(labels),):
-            counted = f"'{key}' holds {shape[0] if shape else 'one value'}"
-            raise _bad(path, f"has {len(labels)} labels, but {counted}")
+    for key in sorted(set(source.keys.values())):
+        with _member(path, archive, key) as stream:
+            shapes[key], dtypes[key] = arrays.header(path, key, stream)
+            arrays.check_finite(path, key, stream, shapes[key], dtypes[key])
+    known = truths.read(path, *truth, _member(path, archive, truth[1])) if truth else None
+    samples = _counted(path, shapes, known)
+    fed = {key: _fed(path, recipe, shapes[key][1:], dtypes[key]) for key in shapes}
+    if recipe and len(fed) > 1:
+        raise bad(path, "has several inputs; a recipe is for datasets of one")
     return DatasetFile(
         path=path,
         sha256=_sha256(path),
         bytes=path.stat().st_size,
         keys=source.keys,
-        shapes={key: shape[1:] for key, shape in shapes.items() if key != source.labels},
-        dtypes=dtypes,
-        labels_key=source.labels,
-        labels=labels,
+        shapes={key: found.shape[1:] for key, found in fed.items()},
+        dtypes={key: found.dtype for key, found in fed.items()},
+        samples=samples,
+        truths=known,
+        recipe=recipe,
     )
 
 
-def _header(path: Path, key: str, stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _member(path: Path, archive: zipfile.ZipFile, key: str) -> IO[bytes]:
+    names = [name for name in archive.namelist() if name.endswith(".npy")]
+    members = {name.removesuffix(".npy"): name for name in names}
+    if key not in members:
+        close = nearest(key, members)
+        hint = f"did you mean '{close}'?" if close else f"it has {', '.join(members)}"
+        raise bad(path, f"has no key '{key}'; {hint}", "correct the keys in the study")
+    return archive.open(members[key])
+
+
+def _counted(path: Path, shapes: Mapping[str, tuple[int, ...]], known: Truths | None) -> int:
+    """Count the samples; every array must hold as many."""
+    first, shape = next(iter(shapes.items()))
+    samples = known.samples if known else shape[0] if shape else 0
+    counted = f"{samples} {known.kind}" if known else f"{samples} samples in '{first}'"
+    for key, each in shapes.items():
+        if each[:1] != (samples,):
+            held = each[0] if each else "one value"
+            raise bad(path, f"has {counted}, but '{key}' holds {held}")
+    if not samples:
+        raise bad(path, "holds no samples")
+    return samples
+
+
+def _fed(
+    path: Path, recipe: Recipe, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> npt.NDArray[Any]:
+    """Preprocess one sample of zeros: its shape and type are what the model is fed."""
+    return preprocessed(path, recipe, np.zeros((1, *shape), dtype))
+
+
+def _recipe(path: Path, archive: zipfile.ZipFile) -> Recipe | None:
+    """Read the recipe that travels with the samples."""
+    name = RECIPE_KEY + ".npy"
+    if name not in archive.namelist():
+        return None
     try:
-        version = np.lib.format.read_magic(stream)
-        shape, fortran, dtype = HEADERS[version](stream)
-    except (ValueError, KeyError, SyntaxError, TypeError):
-        raise _bad(path, f"holds a damaged array '{key}'") from None
-    if dtype.kind not in "fiub":
-        raise _bad(path, f"holds values of type {dtype} in '{key}'; numbers are needed")
-    if fortran and len(shape) > 1:
-        what = f"holds '{key}' in Fortran order, which a device cannot read row by row"
-        raise _bad(path, what, f"store numpy.ascontiguousarray({key})")
-    size = math.prod(shape) * dtype.itemsize
-    if size > MAX_BYTES:
-        raise _bad(path, f"holds {size >> 30} GiB in '{key}', more than a device can keep")
-    return tuple(shape), dtype
-
-
-def _check_finite(
-    path: Path, key: str, stream: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> None:
-    """Read the whole array in pieces: it must be complete and finite."""
-    size = 0
-    for values in _pieces(stream, dtype):
-        size += values.size
-        if dtype.kind == "f" and not np.isfinite(values).all():
-            raise _bad(path, f"holds NaN or infinite values in '{key}'")
-    if size != math.prod(shape):
-        raise _bad(path, f"is cut short in '{key}'")
-
-
-def _pieces(stream: IO[bytes], dtype: np.dtype[Any]) -> Iterator[npt.NDArray[Any]]:
-    rest = b""
-    while chunk := stream.read(CHUNK):
-        data = rest + chunk
-        whole = len(data) - len(data) % dtype.itemsize
-        rest = data[whole:]
-        yield np.frombuffer(data[:whole], dtype)
-
-
-def _labels(path: Path, key: str, stream: IO[bytes]) -> list[int]:
-    with stream:
-        shape, dtype = _header(path, key, stream)
-        if len(shape) != 1 or dtype.kind not in "iu":
-            what = f"needs whole numbers in one dimension in '{key}'"
-            raise _bad(path, f"{what}; it holds {dtype} of shape {list(shape)}")
-        values = np.concatenate([np.empty(0, dtype), *_pieces(stream, dtype)])
-    if values.size != shape[0]:
-        raise _bad(path, f"is cut short in '{key}'")
-    if not values.size:
-        raise _bad(path, "holds no samples")
-    if values.min() < 0:
-        raise _bad(path, f"holds a negative label in '{key}': {values.min()}")
-    return [int(value) for value in values]
+        if archive.getinfo(name).file_size > MAX_RECIPE:
+            raise ValueError
+        with archive.open(name) as stream:
+            recipe = json.loads(str(np.lib.format.read_array(stream, allow_pickle=False)))
+        if not isinstance(recipe, list) or not all(isinstance(step, dict) for step in recipe):
+            raise ValueError
+    except (ValueError, RecursionError):
+        what = f"holds no recipe in '{RECIPE_KEY}': it must be the JSON text of a list of steps"
+        raise bad(path, what, "see agents/preprocess.py for the steps") from None
+    return recipe
 
 
 def _check_type(dataset: DatasetFile, key: str, port: Port, artifact: Artifact) -> None:
@@ -191,8 +238,13 @@ def _check_type(dataset: DatasetFile, key: str, port: Port, artifact: Artifact) 
         return
     if dtype.kind in "iu" and port.dtype.startswith(("int", "uint")) and port.scale is None:
         return
-    what = f"holds {dtype} in '{key}'; input '{port.name}' of {artifact.path.name} is {port.dtype}"
-    raise _bad(dataset.path, what, f"store '{key}' as {_wanted(port)}")
+    wanted = f"input '{port.name}' of {artifact.path.name} is {port.dtype}"
+    what = f"{_verb(dataset)} {dtype} in '{key}'; {wanted}"
+    raise bad(dataset.path, what, f"store '{key}' as {_wanted(port)}")
+
+
+def _verb(dataset: DatasetFile) -> str:
+    return "gives after preprocessing" if dataset.recipe else "holds"
 
 
 def _wanted(port: Port) -> str:
@@ -212,21 +264,22 @@ def _check_shape(
     if not fits:
         shown = ["?" if size is None else size for size in wanted]
         what = (
-            f"holds samples of shape {list(sample)} in '{key}'; input '{port.name}' of "
+            f"{_verb(dataset)} samples of shape {list(sample)} in '{key}'; input '{port.name}' of "
             f"{artifact.path.name} takes {shown}"
         )
-        raise _bad(dataset.path, what.replace("'?'", "?"), "correct the dataset or the model")
+        raise bad(dataset.path, what.replace("'?'", "?"), "correct the dataset or the model")
 
 
 def _check_classes(dataset: DatasetFile, artifact: Artifact) -> None:
     """A label beyond the model's classes could never be right."""
     shape = artifact.outputs[0].shape if len(artifact.outputs) == 1 else None
-    if not shape or None in shape[1:]:
+    if dataset.labels is None or not shape or None in shape[1:]:
         return
-    classes = math.prod(size or 1 for size in shape[1:])
+    outputs = math.prod(size or 1 for size in shape[1:])
+    classes = max(2, outputs)  # one output is the second of two classes
     if max(dataset.labels) >= classes:
-        what = f"has labels up to {max(dataset.labels)}; {artifact.path.name} has {classes} outputs"
-        raise _bad(dataset.path, what, "number classes from 0")
+        what = f"has labels up to {max(dataset.labels)}; {artifact.path.name} has {outputs} outputs"
+        raise bad(dataset.path, what, "number classes from 0")
 
 
 def _sha256(path: Path) -> str:

@@ -16,7 +16,7 @@ import device_profiles
 from harness import documents
 from harness.documents import Model, refused, unknown
 from harness.errors import InputError
-from harness.study import Slug, Text
+from harness.fields import Slug, Text
 
 LOCAL = "local"
 DEFAULT_PROFILE = "generic-linux"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from agents import wire
 from harness.effort import EFFORTS, least_seconds, on_the_wire, samples_in_launch
 from harness.scenarios import Scenario
-from reports import launchwise, power
-from reports.gates import METRICS, Limit
+from reports import launchwise, power, sample_size
+from reports.families import baseline_of
+from reports.gates import METRICS, Limit, limits
 from reports.index import Index, index
 from reports.run import Run
 from reports.verdicts import LOOKS, Question, questions
@@ -31,7 +33,7 @@ def before(run: Run, budget_s: float) -> list[str]:
             if why:
                 subjects.setdefault(why, []).append(outlook.subject(question))
     told = [f"{', '.join(gates)}: {why}" for why, gates in subjects.items()]
-    return [*dict.fromkeys(_without_baseline(run)), *told]
+    return [*dict.fromkeys(_without_baseline(run)), *_too_few_samples(run), *told]
 
 
 def after_first_launches(run: Run, device: str, spent_s: float, budget_s: float) -> list[str]:
@@ -116,7 +118,7 @@ def _questions(run: Run, effort: str) -> list[Question]:
         }
         for record in run.cells
     ]
-    return questions(index(run), rows, str(run.study["baseline"]), effort)
+    return questions(index(run), rows, effort)
 
 
 def _can_be_answered(question: Question, groups: Mapping[tuple[str, str], wire.Group]) -> bool:
@@ -170,12 +172,33 @@ def _without_baseline(run: Run) -> Iterator[str]:
     if len(run.study["variants"]) == 1:
         yield f"{baseline} is the only variant, so there is nothing to compare it with{cost}"
         return
-    reasons = {(record.device, record.cell["id"]): record.reason for record in run.cells}
+    cells = {(record.device, record.cell["id"]): record for record in run.cells}
     for record in run.groups:
-        kind, setting = record.group["id"].split("/", 1)
-        if kind == "variant" and record.group["baseline"] is None:
-            runtime, reason = setting.split("/")[0], reasons[record.device, f"{baseline}/{setting}"]
-            yield f"no comparison with {baseline} in {runtime}: {reason}{cost}"
+        if record.group["kind"] == "variant" and record.group["baseline"] is None:
+            first = cells[record.device, record.group["cells"][0]].cell
+            own = baseline_of(run.study, first["variant"])
+            setting = first["id"].partition("/")[2]
+            reason = cells[record.device, f"{own}/{setting}"].reason
+            yield f"no comparison with {own} in {first['runtime']}: {reason}{cost}"
+
+
+def _too_few_samples(run: Run) -> Iterator[str]:
+    """Say which gates on accuracy the dataset is too small for, whatever the answers are."""
+    for limit in limits(run.study["gates"]):
+        samples = _samples_for(run, limit)
+        why = sample_size.undecidable(limit, samples) if samples else None
+        if why:
+            yield f"{limit}: {why}"
+
+
+def _samples_for(run: Run, limit: Limit) -> int | None:
+    """Samples that a gate can draw on, where the host knows; of an area, of the smaller class."""
+    if "map50" in limit.metric:
+        return len(run.boxes) if run.boxes is not None else None
+    if run.labels is None or "miou" in limit.metric:
+        return None
+    smaller = min(Counter(run.labels).values(), default=0)
+    return smaller if "auc" in limit.metric else len(run.labels)
 
 
 def _too_little(outlook: Outlook, question: Question) -> str | None:

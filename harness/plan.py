@@ -12,6 +12,7 @@ from harness.artifact import Artifact, Unresolvable, resolve_inputs
 from harness.devices import Device
 from harness.effort import EFFORTS, TIMING, Effort, on_the_wire
 from harness.study import Study
+from reports import families
 
 Artifacts = Mapping[tuple[str, str], Artifact]  # by (variant, format)
 
@@ -118,6 +119,7 @@ def job(
     files: Mapping[str, Mapping[str, str]],
     attempt: str,
     dataset: wire.Dataset | None = None,
+    robustness: wire.Robustness | None = None,
     skip: Mapping[str, str] | None = None,
     done_evaluations: Iterable[str] = (),
     done_launches: Iterable[tuple[str, int]] = (),
@@ -138,6 +140,7 @@ def job(
         "runtimes": dict(runtimes),
         "files": {key: dict(parts) for key, parts in files.items()},
         "dataset": dataset,
+        "robustness": robustness,
         "scenarios": {
             cell["scenario"]: plan.scenarios[cell["scenario"]] for cell in cells.values()
         },
@@ -205,8 +208,21 @@ def _cell(
         "artifact": artifact.sha256 if artifact else "",
         "format": artifact.format if artifact else "",
         "inputs": inputs,
+        "outputs": _outputs(artifact) if artifact else [],
         "evaluation": f"{variant}/{setting.runtime}/{setting.precision}",
     }
+
+
+def _outputs(artifact: Artifact) -> list[wire.OutputSpec]:
+    return [
+        {
+            "name": port.name,
+            "dtype": port.dtype,
+            "scale": port.scale,
+            "zero_point": port.zero_point,
+        }
+        for port in artifact.outputs
+    ]
 
 
 def _with_evaluation(item: PlannedCell, known: set[str]) -> PlannedCell:
@@ -229,17 +245,21 @@ def _evaluations(cells: Sequence[PlannedCell]) -> list[wire.Evaluation]:
 def _groups(
     study: Study, settings: Sequence[_Setting], cells: Sequence[PlannedCell], effort: Effort
 ) -> Iterator[wire.Group]:
-    """List the groups of variants, then those of runtimes.
+    """List the groups of variants, each family's own, then those of runtimes.
 
     Every measurable cell is in one group of variants; in one of runtimes only beside others.
     """
     measurable = {item.cell["id"] for item in cells if item.status == "ok"}
-    for setting in settings:
-        ids = [f"{variant}/{setting}" for variant in _baseline_first(study)]
+    document = study.document()
+    for setting, baseline in itertools.product(settings, families.baselines(document)):
+        names = families.members(document, baseline, list(study.variants))
+        ids = [f"{variant}/{setting}" for variant in names]
         held = [key for key in ids if key in measurable]
         if held:
+            # A family of another network is a group of its own: its ratios are to its own root.
+            own = "" if baseline == study.baseline else f"/{baseline}"
             yield {
-                "id": f"variant/{setting}",
+                "id": f"variant/{setting}{own}",
                 "kind": "variant",
                 "baseline": ids[0] if ids[0] in measurable else None,
                 "cells": held,

@@ -25,7 +25,7 @@ from reports.run import (
     Run,
 )
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 LATEST = "latest"
 
 metadata = sa.MetaData()
@@ -42,6 +42,7 @@ runs = sa.Table(
     sa.Column("finished", sa.String),
     sa.Column("artifacts", sa.JSON, nullable=False),
     sa.Column("labels", sa.JSON),
+    sa.Column("boxes", sa.JSON(none_as_null=True)),  # of each sample; see Run.boxes
 )
 devices = sa.Table(
     "run_devices",
@@ -140,6 +141,7 @@ class Store:
                     finished=None,
                     artifacts={key: vars(value) for key, value in run.artifacts.items()},
                     labels=list(run.labels) if run.labels is not None else None,
+                    boxes=run.boxes,
                 )
             )
             for position, device in enumerate(run.devices):
@@ -282,6 +284,7 @@ class Store:
             launches=[_launch_record(item) for item in found],
             evaluations=[EvaluationRecord(item.device, item.event) for item in evaluated],
             labels=row.labels,
+            boxes=row.boxes,
         )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,68 +11,26 @@ from pydantic import (
     BeforeValidator,
     Field,
     PrivateAttr,
-    StringConstraints,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from agents import backends, wire
-from harness import documents
+from harness import documents, family
 from harness.documents import Model, refused, unknown
+from harness.evaluated import DatasetSource, Robustness
+from harness.fields import Axis, Count, Number, Seconds, Slug, Text, distinct
 from harness.scenarios import Scenario
 from harness.scenarios import distinct as distinct_scenarios
+from harness.variant import Variant
+from harness.variants.recipe import Calibration
 from reports.gates import METRICS
-
-SUFFIXES = {".onnx": "onnx", ".tflite": "tflite", ".xml": "openvino"}
-BUILD_KEYS = ("from", "prune", "quantize", "calibration")
-MAX_BUDGET_S = 7 * 24 * 3600.0
-MAX_LIST = 64
-
-UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
-DURATION = re.compile("".join(rf"(?:(?P<{unit}>\d+(?:\.\d+)?){unit})?" for unit in "hms"))
-
-
-def seconds(value: object) -> float:
-    """Read a duration (90, "90s", "10m", "1h30m") as seconds; raises ValueError."""
-    number = _number(value)
-    if number is None:
-        raise ValueError(f"'{documents.shortened(value)}' is no duration; write 90s, 10m or 1h30m")
-    if not 0 < number <= MAX_BUDGET_S:
-        raise ValueError(f"{documents.shortened(value)} is not between 0 and 7 days")
-    return number
 
 
 def runtimes() -> list[str]:
     """List the runtimes that have a backend."""
     return [name for name in backends.names() if not name.startswith("_")]
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        return float(value)
-    except (ValueError, OverflowError):
-        found = DURATION.fullmatch(str(value).replace(" ", "").lower())
-    if not found or not found.group():
-        return None
-    return sum(float(text) * UNITS[unit] for unit, text in found.groupdict().items() if text)
-
-
-def _duration(value: object) -> float:
-    try:
-        return seconds(value)
-    except ValueError as error:
-        raise refused(str(error)) from None
-
-
-def _slug(name: str) -> str:
-    """Refuse names that would not be safe as a part of ids and paths."""
-    if len(name) > 64 or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        shown = documents.shortened(name)
-        raise refused(f"'{shown}' is no name: 1 to 64 letters, digits, '.', '_' and '-'")
-    return name
 
 
 def _runtime(name: str) -> str:
@@ -89,13 +45,6 @@ def _metric(name: str) -> str:
     return name
 
 
-def _distinct(items: tuple[Any, ...]) -> tuple[Any, ...]:
-    repeated = [item for index, item in enumerate(items) if item in items[:index]]
-    if repeated:
-        raise refused(f"'{repeated[0]}' is listed twice")
-    return items
-
-
 def _with_variants(groups: tuple[str, ...]) -> tuple[str, ...]:
     """Groups of variants are always measured: the values of the cells come from them."""
     if "variants" not in groups:
@@ -106,99 +55,14 @@ def _with_variants(groups: tuple[str, ...]) -> tuple[str, ...]:
     return groups
 
 
-def _finite(value: float) -> float:
-    if not math.isfinite(value):
-        raise refused(f"must be a finite number; it is {value}")
-    return value
-
-
-def _format_to_file(value: object) -> object:
-    """Turn `model: kws.onnx` into {onnx: kws.onnx}."""
-    if not isinstance(value, str):
-        return value
-    suffix = Path(value).suffix.lower()
-    if suffix not in SUFFIXES:
-        raise refused(f"'{documents.shortened(value)}' ends in none of {', '.join(SUFFIXES)}")
-    return {SUFFIXES[suffix]: value}
-
-
-def _formats(files: Mapping[str, str]) -> Mapping[str, str]:
-    for name, file in files.items():
-        if name not in SUFFIXES.values():
-            raise refused(unknown("format", name, SUFFIXES.values()))
-        if SUFFIXES.get(Path(file).suffix.lower()) != name:
-            suffix = next(key for key, value in SUFFIXES.items() if value == name)
-            raise refused(f"{name} is given '{documents.shortened(file)}', no {suffix} file")
-    return files
-
-
-def _dimension(value: object) -> object:
-    return None if value == -1 and not isinstance(value, bool) else value
-
-
-Slug = Annotated[str, StringConstraints(strict=True), AfterValidator(_slug)]
-Text = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=4096)]
-Count = Annotated[int, Field(strict=True, ge=1)]
-Dimension = Annotated[
-    Annotated[int, Field(strict=True, ge=1, le=1 << 31)] | None, BeforeValidator(_dimension)
-]
-Number = Annotated[float, Field(strict=True), AfterValidator(_finite)]
-Axis = Field(min_length=1, max_length=MAX_LIST)
 Compare = tuple[Literal["variants", "runtimes"], ...]
-
-
-class Variant(Model):
-    """One logical model under test, in one or several file formats."""
-
-    model: Annotated[
-        dict[str, Text],
-        Field(min_length=1),
-        BeforeValidator(_format_to_file),
-        AfterValidator(_formats),
-    ]
-    # For models with free dimensions: the whole shape of an input. null is the cell's batch.
-    shapes: dict[Text, Annotated[tuple[Dimension, ...], Field(max_length=16)]] = Field(
-        default_factory=dict
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _not_built(cls, data: object) -> object:
-        keys = [key for key in BUILD_KEYS if isinstance(data, dict) and key in data]
-        if keys:
-            raise refused(
-                f"`{keys[0]}:` asks to build a variant, which this release cannot do yet",
-                "give `model:` a file",
-            )
-        return data
-
-    @field_validator("shapes")
-    @classmethod
-    def _batch_first(cls, shapes: dict[str, Any]) -> dict[str, Any]:
-        for name, shape in shapes.items():
-            if None in shape[1:]:
-                raise refused(f"{name}: only the first number, the batch, may be null or -1")
-        return shapes
-
-
-class DatasetSource(Model):
-    """Labelled samples: an .npz file and the keys in it."""
-
-    file: Text
-    inputs: Text | dict[Text, Text]
-    labels: Text
-
-    @property
-    def keys(self) -> dict[str, str]:
-        """Return model input -> key; the input "" stands for the only one."""
-        return {"": self.inputs} if isinstance(self.inputs, str) else dict(self.inputs)
 
 
 class Measure(Model):
     """How hard to measure, and how much board time a device may take."""
 
     effort: Literal["quick", "standard", "thorough"] = "standard"
-    budget: Annotated[float, BeforeValidator(_duration)] = 600.0  # seconds
+    budget: Seconds = 600.0  # seconds
 
 
 class Gate(Model):
@@ -225,19 +89,19 @@ class Study(Model):
     """A validated study file."""
 
     name: Slug
-    variants: Annotated[dict[Slug, Variant], Axis]
+    variants: Annotated[dict[Slug, Variant], Axis, BeforeValidator(family.spread)]
     baseline: Slug
     runtimes: Annotated[
-        tuple[Annotated[Text, AfterValidator(_runtime)], ...], Axis, AfterValidator(_distinct)
+        tuple[Annotated[Text, AfterValidator(_runtime)], ...], Axis, AfterValidator(distinct)
     ]
     precisions: Annotated[
-        tuple[Literal["fp32", "fp16", "bf16"], ...], Axis, AfterValidator(_distinct)
+        tuple[Literal["fp32", "fp16", "bf16"], ...], Axis, AfterValidator(distinct)
     ] = ("fp32",)
     batch_sizes: Annotated[
-        tuple[Annotated[Count, Field(le=4096)], ...], Axis, AfterValidator(_distinct)
+        tuple[Annotated[Count, Field(le=4096)], ...], Axis, AfterValidator(distinct)
     ] = (1,)
     threads: Annotated[
-        tuple[Annotated[Count, Field(le=256)], ...], Axis, AfterValidator(_distinct)
+        tuple[Annotated[Count, Field(le=256)], ...], Axis, AfterValidator(distinct)
     ] = (1,)
     scenarios: Annotated[tuple[Scenario, ...], Axis, AfterValidator(distinct_scenarios)] = (
         Scenario.model_validate(wire.SINGLE_STREAM),
@@ -246,15 +110,20 @@ class Study(Model):
     compare: Annotated[
         Compare,
         Axis,
-        AfterValidator(_distinct),
+        AfterValidator(distinct),
         AfterValidator(_with_variants),
     ] = ("variants", "runtimes")
     dataset: DatasetSource | None = None
+    robustness: Robustness | None = None
+    # For variants that are built; a variant's own step may name other samples.
+    calibration: Calibration | None = None
     measure: Measure = Measure()
     devices: Annotated[
-        tuple[Slug, ...], Field(min_length=1, max_length=1000), AfterValidator(_distinct)
+        tuple[Slug, ...], Field(min_length=1, max_length=1000), AfterValidator(distinct)
     ] = ("local",)
     gates: Annotated[tuple[Gate, ...], Field(max_length=256)] = ()
+    # What the variant to ship must meet; unlike gates they stop nothing.
+    targets: Annotated[tuple[Gate, ...], Field(max_length=64)] = ()
 
     _folder: Path = PrivateAttr(default=Path())
 
@@ -275,6 +144,19 @@ class Study(Model):
         """Return where a variant's file of a format lies."""
         return self.folder / self.variants[variant].model[format]
 
+    def sample_files(self) -> Iterator[tuple[documents.Loc, Path]]:
+        """Yield the files of samples that the study names, and where it does."""
+        if self.dataset:
+            yield ("dataset", "file"), self.folder / self.dataset.file
+        if self.calibration:
+            yield ("calibration", "file"), self.folder / self.calibration.file
+        for name, variant in self.variants.items():
+            for step in ("prune", "quantize"):
+                given = getattr(getattr(variant, step), "calibration", None)
+                if given:
+                    loc = ("variants", name, step, "calibration", "file")
+                    yield loc, self.folder / given.file
+
     @property
     def dataset_path(self) -> Path | None:
         """Return where the dataset lies."""
@@ -291,14 +173,17 @@ class Study(Model):
 
     def document(self) -> dict[str, Any]:
         """Return the study as plain data, which `parse_study` reads again."""
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json", by_alias=True)
 
 
-def load_study(path: Path) -> Study:
-    """Read a study file; every problem in it comes in one InputError."""
+def load_study(path: Path, built: bool = True) -> Study:
+    """Read a study file; every problem in it comes in one InputError.
+
+    `built` says whether the files of its built variants must be there.
+    """
     document = documents.read(path)
     study = _checked(document, path.parent)
-    missing = _missing_files(study, document)
+    missing = _missing_files(study, document, built)
     if missing:
         raise documents.failure(path, missing)
     return study
@@ -311,11 +196,20 @@ def parse_study(data: Mapping[str, Any], folder: Path, source: str = "study") ->
 
 def _checked(document: documents.Document, folder: Path) -> Study:
     study = documents.validate(Study, document)
-    pointless = list(_pointless_gates(study, document))
-    if pointless:
-        raise documents.failure(document.path, pointless)
+    problems = [*_family_problems(study, document), *_pointless_gates(study, document)]
+    if problems:
+        raise documents.failure(document.path, problems)
+    variants = family.resolved(study.name, study.variants)
+    study = study.model_copy(update={"variants": variants})
     study._folder = folder
     return study
+
+
+def _family_problems(study: Study, document: documents.Document) -> list[documents.Problem]:
+    return [
+        documents.problem(document, ("variants", name), what, advice)
+        for name, what, advice in family.problems(study.variants, study.calibration is not None)
+    ]
 
 
 def _pointless_gates(study: Study, document: documents.Document) -> Iterator[documents.Problem]:
@@ -335,19 +229,30 @@ def _pointless_gates(study: Study, document: documents.Document) -> Iterator[doc
             yield documents.problem(document, ("gates", index, "metric"), what)
 
 
-def _missing_files(study: Study, document: documents.Document) -> list[documents.Problem]:
+def _missing_files(
+    study: Study, document: documents.Document, built: bool
+) -> list[documents.Problem]:
     """List the files that the study names and that are not there."""
-    named: list[tuple[tuple[str, ...], Path]] = []
+    found: list[documents.Problem] = []
     for name, variant in study.variants.items():
         for format in variant.model:
-            named.append((("variants", name, "model", format), study.model_path(name, format)))
-    if study.dataset_path:
-        named.append((("dataset", "file"), study.dataset_path))
-    return [
-        documents.problem(document, loc, f"no such file: {file}{_alike(file)}")
-        for loc, file in named
-        if not file.is_file()
-    ]
+            file = study.model_path(name, format)
+            if variant.built and built and not file.is_file():
+                advice = f"edgeproof variants build {document.path}"
+                what = f"has not been built: no {file}"
+                found.append(documents.problem(document, ("variants", name), what, advice))
+            elif not variant.built and not file.is_file():
+                found.append(_no_such_file(document, ("variants", name, "model", format), file))
+    for loc, file in study.sample_files():
+        if not file.is_file():
+            found.append(_no_such_file(document, loc, file))
+    return found
+
+
+def _no_such_file(
+    document: documents.Document, loc: documents.Loc, file: Path
+) -> documents.Problem:
+    return documents.problem(document, loc, f"no such file: {file}{_alike(file)}")
 
 
 def _alike(file: Path) -> str:

@@ -93,6 +93,68 @@ def sparsity_chart(points: Sequence[Point], title: str, runtimes: Sequence[str])
     return _spec(layers.properties(width=300, height=210))
 
 
+def curve_chart(points: Sequence[Point], title: str) -> Spec:
+    """A value against the share taken away: a line a kind of pruning, a panel a place.
+
+    The region in which every kind of the place holds its accuracy is shaded.
+    """
+    kinds = list(dict.fromkeys(point["kind"] for point in points))
+    x = alt.X("share:Q", axis=alt.Axis(format="~%"), title="share taken away")
+    y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=False, padding=12))
+    colour = alt.Color("kind:N", sort=kinds, scale=_palette(kinds), title=None)
+    band = (
+        alt.Chart()
+        .mark_rect(color=FINDING_COLOURS["faster"], opacity=0.1)
+        .transform_filter("datum.holds > 0")
+        .transform_aggregate(until="min(holds)")
+        .encode(x=alt.datum(0), x2=alt.X2("until:Q"))
+    )
+    line = alt.Chart().mark_line(point=alt.OverlayMarkDef(filled=True, size=55))
+    layers = alt.layer(band, line.encode(x=x, y=y, color=colour), data=_data(points))
+    panels = layers.properties(width=230, height=180)
+    return _spec(panels.facet(facet=alt.Facet("place:N", title=None), columns=2))
+
+
+def severity_chart(points: Sequence[Point]) -> Spec:
+    """Accuracy against severity: a line a variant, a panel a corruption; 0 is without any."""
+    variants = list(dict.fromkeys(point["variant"] for point in points))
+    corruptions = list(dict.fromkeys(point["corruption"] for point in points))
+    chart = (
+        alt.Chart(_data(points))
+        .mark_line(point=alt.OverlayMarkDef(filled=True, size=40))
+        .encode(
+            x=alt.X("severity:O", title="severity", axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("top1:Q", title="top-1", axis=alt.Axis(format="~%")),
+            color=alt.Color("variant:N", sort=variants, scale=_palette(variants), title=None),
+        )
+        .properties(width=170, height=130)
+        .facet(facet=alt.Facet("corruption:N", title=None, sort=corruptions), columns=3)
+    )
+    return _spec(chart)
+
+
+def reliability_chart(points: Sequence[Point]) -> Spec:
+    """Accuracy against confidence in bins, a panel a variant; calibrated: on the diagonal."""
+    variants = list(dict.fromkeys(point["variant"] for point in points))
+    share = alt.Scale(domain=[0, 1])
+    x = alt.X("confidence:Q", title="confidence", scale=share, axis=alt.Axis(format="~%"))
+    y = alt.Y("accuracy:Q", title="accuracy", scale=share, axis=alt.Axis(format="~%"))
+    low = alt.Y("low:Q", title="accuracy", scale=share)
+    size = alt.Size("samples:Q", title="samples", scale=alt.Scale(range=[15, 130]))
+    chart = alt.Chart()
+    diagonal = chart.mark_line(color=INK, strokeDash=[4, 3]).encode(
+        x=alt.X("confidence:Q", scale=share), y=alt.Y("diagonal:Q", scale=share, title="accuracy")
+    )
+    ends = chart.mark_rule(color=PALETTE[0], strokeWidth=1.5).encode(x=x, y=low, y2="high:Q")
+    dots = chart.mark_point(filled=True, opacity=1, color=PALETTE[0]).encode(x=x, y=y, size=size)
+    known = "isValid(datum.accuracy)"
+    layers = alt.layer(
+        diagonal, ends.transform_filter(known), dots.transform_filter(known), data=_data(points)
+    )
+    panels = layers.properties(width=170, height=170)
+    return _spec(panels.facet(facet=alt.Facet("variant:N", title=None, sort=variants), columns=3))
+
+
 def svg(spec: Spec, prefix: str) -> str:
     """The chart as an SVG element; ids get a prefix, since several share one page."""
     drawn = str(vl_convert.vegalite_to_svg(spec))

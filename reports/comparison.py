@@ -11,7 +11,7 @@ import numpy as np
 from agents import wire
 from reports import stats
 from reports.estimate import Estimate, Interval
-from reports.gates import METRICS, Launchwise
+from reports.gates import METRICS, Launchwise, Ratios
 from reports.index import Index, Taken
 from reports.launchwise import log_ratios
 from reports.multiplicity import DIFFERENCE_ALPHA, holm
@@ -69,6 +69,15 @@ def _correct(rows: Sequence[dict[str, Any]]) -> None:
         if p_value > DIFFERENCE_ALPHA and row["finding"] in ("faster", "slower"):
             row["reason"] = f"{row['finding']} by itself, but not among {len(tested)} comparisons"
             row["finding"] = "undecided"
+
+
+def to_baseline(compared: Sequence[Mapping[str, Any]]) -> Ratios:
+    """The comparisons with baselines by device, candidate cell and metric."""
+    return {
+        (row["device"], row["candidate_cell"], row["metric"]): row
+        for row in compared
+        if row["kind"] == "variant"
+    }
 
 
 def _group(found: Index, record: GroupRecord) -> Iterator[dict[str, Any]]:

@@ -9,14 +9,21 @@ from typing import Any
 import numpy as np
 
 from agents import wire
-from reports.comparison import comparisons
+from reports.comparison import comparisons, to_baseline
+from reports.curves import curves
 from reports.estimate import CONFIDENCE
+from reports.evaluated import evaluations
+from reports.families import baseline_of
 from reports.fastest import fastest_runtimes
 from reports.findings import findings
 from reports.gates import overall
 from reports.index import Index, index
+from reports.layout import Row
+from reports.recommendation import recommendations
 from reports.results import result_row
 from reports.run import ArtifactRecord, CellRecord, DeviceRecord, Run
+from reports.targets import targets
+from reports.transfer import transfer
 from reports.verdicts import verdicts
 
 SCHEMA = "edgeproof.report/1"
@@ -28,7 +35,7 @@ def build(run: Run) -> dict[str, Any]:
     baseline = str(run.study.get("baseline", ""))
     rows = [result_row(found, record, _baseline_of(found, record)) for record in run.cells]
     compared = comparisons(found)
-    judged = verdicts(found, rows, compared, baseline)
+    judged = verdicts(found, rows, compared)
     document = {
         "schema": SCHEMA,
         "run": run.id,
@@ -38,17 +45,31 @@ def build(run: Run) -> dict[str, Any]:
         "baseline": baseline,
         "confidence": CONFIDENCE,
         "overall": overall(judged),
-        "findings": findings(baseline, rows, compared, judged),
+        "findings": findings(run.study, rows, compared, judged),
         "fastest_runtimes": fastest_runtimes(compared),
         "devices": [_device(device) for device in run.devices],
         "results": rows,
+        "evaluations": evaluations(found),
         "comparisons": compared,
         "verdicts": judged,
+        **_shipping(run, rows, compared),
         "artifacts": [_artifact(artifact) for artifact in run.artifacts.values()],
         "study_document": run.study,
     }
     plain_document: dict[str, Any] = plain(document)
     return plain_document
+
+
+def _shipping(run: Run, rows: Sequence[Row], compared: Sequence[Row]) -> dict[str, Any]:
+    """What taking away costs and brings, and which variant to ship."""
+    wanted, ratios = targets(run.study), to_baseline(compared)
+    artifacts = {key: vars(artifact) for key, artifact in run.artifacts.items()}
+    return {
+        "targets": [str(limit) for limit in wanted],
+        "curves": curves(run.study, artifacts, rows, wanted, ratios),
+        "recommendations": recommendations(run.study, artifacts, rows, wanted, ratios),
+        "transfer": transfer(run.study, rows, ratios),
+    }
 
 
 def plain(value: Any) -> Any:
@@ -67,12 +88,13 @@ def plain(value: Any) -> Any:
 
 
 def _baseline_of(found: Index, record: CellRecord) -> CellRecord | None:
-    """The baseline variant's cell that ran the same way, or else in the same runtime."""
+    """The cell of its baseline that ran the same way, or else in the same runtime."""
+    baseline = baseline_of(found.run.study, record.cell["variant"])
     wanted = (record.device, record.cell["runtime"], record.cell["precision"])
     alike = [
         other
         for other in found.run.cells
-        if other.cell["variant"] == found.run.study.get("baseline")
+        if other.cell["variant"] == baseline
         and (other.device, other.cell["runtime"], other.cell["precision"]) == wanted
     ]
     if record in alike:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from reports.families import baseline_of
 from reports.gates import WAITING
 from reports.text import alike, number
 
@@ -20,14 +21,15 @@ _SIZE_DIFFERENCE = 0.005  # less than half a percent of the file is no saving
 
 
 def findings(
-    baseline: str, rows: Sequence[Row], compared: Sequence[Row], judged: Sequence[Row]
+    study: Row, rows: Sequence[Row], compared: Sequence[Row], judged: Sequence[Row]
 ) -> list[dict[str, Any]]:
-    """One finding for each variant other than the baseline on each device."""
-    pairs = dict.fromkeys((r["device"], r["variant"]) for r in rows if r["variant"] != baseline)
+    """One finding for each variant that has a baseline other than itself on each device."""
+    pairs = dict.fromkeys((row["device"], row["variant"]) for row in rows)
     found = [
-        _finding(device, variant, baseline, rows, compared)
+        _finding(device, variant, baseline_of(study, variant), rows, compared)
         | {"gates_broken": _broken(device, variant, judged)}
         for device, variant in pairs
+        if baseline_of(study, variant) != variant
     ]
     return [finding | {"text": words(finding)} for finding in found]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from agents import wire
 from reports import conditions
+from reports.assessment import Assessment
 from reports.index import Taken
 from reports.noise import call_overhead_share
 from reports.stats import fewest_for_signed_rank
@@ -61,6 +62,20 @@ def flags(
     if event is not None and event["nonfinite"]:
         found.append(f"{event['nonfinite']} samples gave NaN or infinite scores")
     return found
+
+
+def evaluation_flags(found: Assessment, preprocessed_apart: str | None) -> Iterator[str]:
+    """What makes the answers of an evaluation doubtful beside others."""
+    event = found.ours.answers.event
+    if event is None or event["status"] != "ok":
+        return
+    theirs = None if isinstance(found.theirs, str) else found.theirs.answers.event
+    both = [each for each in (event, theirs) if each is not None]
+    read = [each["scores"] for each in both if each["scores"]]
+    if len(set(read)) > 1:
+        yield f"scores were read as {read[0]}, the baseline's as {read[1]}: give dataset.scores"
+    if preprocessed_apart is not None and event["inputs_sha256"] is not None:
+        yield f"preprocessing differs: inputs are {preprocessed_apart}"
 
 
 def _failures(launches: Sequence[Taken], good: Sequence[Taken]) -> Iterator[str]:

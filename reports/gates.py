@@ -116,6 +116,29 @@ def _accuracy(name: str, meaning: str, against_baseline: bool = False) -> Metric
     return Metric("share", meaning, read, against_baseline=against_baseline)
 
 
+def _of_class(place: str, name: str, meaning: str, against_baseline: bool = False) -> Metric:
+    """A value of the class that stands out, which is null as a whole where there is none."""
+
+    def read(row: Row, _: Ratios) -> Estimate:
+        found = row["accuracy"][place]
+        if found is None:
+            return Estimate.missing(row["reasons"].get(f"accuracy.{place}", "not measured"))
+        low, high = found["interval"]
+        return Estimate(found[name], (low, high))
+
+    return Metric("share", meaning, read, against_baseline=against_baseline)
+
+
+def _calibration(name: str, meaning: str) -> Metric:
+    def read(row: Row, ratios: Ratios) -> Estimate:
+        if row["calibration"] is None:
+            return Estimate.missing(row["reasons"].get("calibration", "not measured"))
+        found: Estimate = _from_row(f"calibration.{name}", f"calibration.ci.{name}")(row, ratios)
+        return found
+
+    return Metric("share", meaning, read)
+
+
 def _file(unit: str, path: str, factor: float, meaning: str) -> Metric:
     return Metric(unit, meaning, _from_row(path, factor=factor), noisy=False)
 
@@ -185,6 +208,33 @@ METRICS: Mapping[str, Metric] = {
     ),
     "accuracy_top5_drop": _accuracy(
         "top5_drop", "baseline's top-5 minus this one's, same samples", against_baseline=True
+    ),
+    "accuracy_map50": _accuracy("map50", "mean average precision of boxes at an IoU of 0.5, 0..1"),
+    "accuracy_map50_drop": _accuracy(
+        "map50_drop", "baseline's mAP@0.5 minus this one's, same samples", against_baseline=True
+    ),
+    "accuracy_miou": _accuracy("miou", "mean intersection over union of the classes, 0..1"),
+    "accuracy_miou_drop": _accuracy(
+        "miou_drop", "baseline's mIoU minus this one's, same samples", against_baseline=True
+    ),
+    "accuracy_auc": _accuracy("auc", "area under the ROC curve of a two-class model, 0..1"),
+    "accuracy_auc_drop": _accuracy(
+        "auc_drop", "baseline's area minus this one's, same samples", against_baseline=True
+    ),
+    "accuracy_agreement": _accuracy(
+        "agreement", "share of samples with the baseline's best class", against_baseline=True
+    ),
+    "accuracy_recall_worst": _of_class(
+        "recall_worst", "recall", "lowest recall of a class, all classes heeded, 0..1"
+    ),
+    "accuracy_recall_loss_worst": _of_class(
+        "recall_loss_worst",
+        "loss",
+        "largest loss of recall of a class against the baseline, all classes heeded",
+        against_baseline=True,
+    ),
+    "calibration_ece": _calibration(
+        "ece", "expected calibration error: mean gap of confidence and accuracy in 15 bins, 0..1"
     ),
 }
 

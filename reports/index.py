@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agents import wire
-from reports.accuracy import Answers, answers
+from reports.answers import answers
+from reports.assessment import IS_BASELINE, NO_BASELINE, Assessment, Subject
 from reports.conditions import throttled
 from reports.run import CellRecord, DeviceRecord, LaunchRecord, Run
 from reports.stats import Samples, kept_samples, kept_switches, switches_by_block
 
 CellKey = tuple[str, str]  # device, cell id
+EvaluationKey = tuple[str, str]  # device, evaluation id
 
 
 @dataclass(frozen=True)
@@ -53,17 +56,50 @@ class Index:
     cells: Mapping[CellKey, CellRecord]
     launches: Mapping[CellKey, Sequence[Taken]]
     events: Mapping[tuple[str, str], wire.EvaluationEvent]
-    _answers: dict[tuple[str, str], Answers] = field(default_factory=dict)
+    _subjects: dict[EvaluationKey, Subject] = field(default_factory=dict)
+    _assessments: dict[tuple[EvaluationKey, EvaluationKey | None], Assessment] = field(
+        default_factory=dict
+    )
 
     def event(self, record: CellRecord) -> wire.EvaluationEvent | None:
         return self.events.get((record.device, record.cell["evaluation"]))
 
-    def answers(self, record: CellRecord) -> Answers:
-        """What the cell's model file got right in its runtime on this device."""
-        key = (record.device, record.cell["evaluation"])
-        if key not in self._answers:
-            self._answers[key] = answers(self.event(record), self.run.labels)
-        return self._answers[key]
+    def assessment(self, record: CellRecord, baseline: CellRecord | None) -> Assessment:
+        """What the evaluation of a cell's model file says, beside that of its baseline."""
+        key, other = _evaluation(record), _evaluation(baseline) if baseline else None
+        if (key, other) not in self._assessments:
+            alone = IS_BASELINE if key == other else NO_BASELINE
+            theirs = self._subject(baseline) if baseline and key != other else alone
+            self._assessments[key, other] = Assessment(self._subject(record), theirs)
+        return self._assessments[key, other]
+
+    def assessments(self) -> Mapping[EvaluationKey, Assessment]:
+        """All that were asked for so far, by device and evaluation."""
+        return {key: found for (key, _), found in self._assessments.items()}
+
+    def _subject(self, record: CellRecord) -> Subject:
+        key = _evaluation(record)
+        if key not in self._subjects:
+            found = answers(self.event(record), self.run.labels, self.run.boxes)
+            self._subjects[key] = Subject(found)
+        return self._subjects[key]
+
+    @cached_property
+    def preprocessed_apart(self) -> str | None:
+        """Who got other inputs from the same dataset than the others; null if they all agree.
+
+        Preprocessing is the same steps everywhere, so its bytes must be the same on every device
+        and in every runtime.
+        """
+        places: dict[str, dict[str, None]] = {}
+        for (device, _), event in self.events.items():
+            if event["inputs_sha256"] is not None:
+                cell = self.cells.get((device, event["cell"]))
+                runtime = f" ({cell.cell['runtime']})" if cell else ""
+                places.setdefault(event["inputs_sha256"], {})[device + runtime] = None
+        if len(places) < 2:
+            return None
+        return " but ".join(f"{sha[:8]} on {', '.join(who)}" for sha, who in places.items())
 
 
 def index(run: Run) -> Index:
@@ -100,3 +136,7 @@ def take(record: LaunchRecord, scenario: str) -> Taken:
         noise and kept_switches(switches_by_block(launch["blocks"], noise["preempted"]), dropped),
         cause and f"throttled ({cause})",
     )
+
+
+def _evaluation(record: CellRecord) -> EvaluationKey:
+    return record.device, record.cell["evaluation"]

@@ -7,17 +7,17 @@ from typing import Any
 
 from agents import wire
 from reports import launchwise, server, stats, sustained
-from reports.accuracy import TOP, Answers, accuracy, drop
 from reports.estimate import Estimate
-from reports.flags import flags
+from reports.evaluated import put_evaluation
+from reports.flags import evaluation_flags, flags
 from reports.gates import FLOWING, WAITING, WATCHED
 from reports.index import Index, Taken
-from reports.noise import UNREAD, noise_row, variance_row
+from reports.noise import noise_row, variance_row
+from reports.row import Row, RowBuilder, because
 from reports.run import ArtifactRecord, CellRecord
 from reports.scenarios import elsewhere, inputs, parameters
 from reports.stats import NS_PER_MS
 
-Row = dict[str, Any]
 KIB_PER_MIB = 1024
 OUT_OF_BUDGET = "the board-time budget ended before its first launch"
 NOT_SEPARATED = "not separated yet"
@@ -26,52 +26,6 @@ NO_POWER_SENSOR = "no power sensor was read"
 NOT_COUNTED = "preemptions were not counted"
 NO_TIME = "the mean time is zero"
 NO_REQUESTS = "the study does not tell how many requests make one sample"
-
-
-class RowBuilder:
-    """Collects the values of one row; every null that goes in takes its reason along."""
-
-    def __init__(self, identity: Mapping[str, Any]) -> None:
-        self.row: Row = dict(identity)
-        self.reasons: dict[str, str] = {}
-
-    def put(self, path: str, value: Any, reason: str | None = None) -> None:
-        """Set a value by its dotted path; a null must have a reason."""
-        *parents, last = path.split(".")
-        place = self.row
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[last] = value
-        if value is None:
-            self.reasons[path] = reason or "not measured"
-
-    def put_estimate(self, path: str, interval_path: str, estimate: Estimate) -> None:
-        """Set a value and its interval."""
-        self.put(path, estimate.value, estimate.reason)
-        interval = list(estimate.interval) if estimate.interval else None
-        self.put(interval_path, interval, estimate.reason)
-
-    def put_all(
-        self, path: str, estimates: Mapping[str, Estimate], reason: str | None = None
-    ) -> None:
-        """Set values under one path and their intervals under its `ci`; a null takes `reason`."""
-        told = {name: _because(estimate, reason) for name, estimate in estimates.items()}
-        for name, estimate in told.items():
-            self.put(f"{path}.{name}", estimate.value, estimate.reason)
-        for name, estimate in told.items():
-            interval = list(estimate.interval) if estimate.interval else None
-            self.put(f"{path}.ci.{name}", interval, estimate.reason)
-
-    def put_noise(
-        self, noise: Mapping[str, Any], variance: Mapping[str, Any] | str, reason: str | None
-    ) -> None:
-        """Set what disturbed the cell, and how its variance splits or why it does not."""
-        for key, value in noise.items():
-            self.put(f"noise.{key}", value, reason or UNREAD[key])
-        if isinstance(variance, str):
-            self.put("variance", None, reason or variance)
-        else:
-            self.put("variance", variance)
 
 
 def result_row(found: Index, record: CellRecord, baseline: CellRecord | None) -> Row:
@@ -95,12 +49,13 @@ def result_row(found: Index, record: CellRecord, baseline: CellRecord | None) ->
     _put_sustained(builder, record.cell, good, reason)
     _put_memory_and_load(builder, good, reason)
     _put_artifact(builder, record.cell, found.run.artifacts)
-    theirs = found.answers(baseline) if baseline else None
-    _put_accuracy(builder, record, baseline, found.answers(record), theirs)
+    assessed = found.assessment(record, baseline)
+    put_evaluation(builder, assessed, record.reason if record.status != "ok" else None)
     builder.put("energy_mj", None, NO_POWER_SENSOR)
     builder.put_noise(noise_row(found, record, good), variance_row(good), reason)
     event, noise = found.event(record), builder.row["noise"]
-    builder.row["flags"] = flags(record.cell, launches, good, event, precision, noise)
+    told = flags(record.cell, launches, good, event, precision, noise)
+    builder.row["flags"] = [*told, *evaluation_flags(assessed, found.preprocessed_apart)]
     builder.row["reasons"] = builder.reasons
     return builder.row
 
@@ -114,6 +69,7 @@ def _identity(record: CellRecord) -> Row:
         "runtime": cell["runtime"],
         "format": cell["format"],
         "artifact": cell["artifact"],
+        "evaluation": cell["evaluation"],
         "precision_requested": cell["precision"],
         "precision_executed": None,
         "batch": cell["batch"],
@@ -231,7 +187,7 @@ def _put_server(
     target = float(parameters(found.run.study, wire.SERVER)["target_p99_ms"])
     trials = [taken.launch["trials"] for taken in good]
     rate = server.held_rate(trials, target).scaled(cell["batch"])
-    builder.put_estimate("server.rate_ips", "server.ci.rate_ips", _because(rate, reason))
+    builder.put_estimate("server.rate_ips", "server.ci.rate_ips", because(rate, reason))
     builder.put("server.target_ms", target)
     builder.put("server.trials", server.tried(trials, target))
 
@@ -244,7 +200,7 @@ def _put_sustained(
         return
     launches = [taken.blocks for taken in good]
     minutes = sustained.minute_medians(launches)
-    ratio = _because(sustained.slowdown(launches), reason)
+    ratio = because(sustained.slowdown(launches), reason)
     first, last = (minutes[0], minutes[-1]) if minutes else (None, None)
     builder.put("sustained.first_p50_ms", first, ratio.reason)
     builder.put("sustained.last_p50_ms", last, ratio.reason)
@@ -257,13 +213,13 @@ def _put_memory_and_load(builder: RowBuilder, good: Sequence[Taken], reason: str
     peaks = [m["peak_kib"] / KIB_PER_MIB for item in launches if (m := item["memory"])]
     loads = [ns / NS_PER_MS for item in launches if (ns := item["load_ns"]) is not None]
     firsts = [ns / NS_PER_MS for item in launches if (ns := item["first_ns"]) is not None]
-    peak = _because(stats.median_of_launches(peaks, "its peak memory"), reason)
+    peak = because(stats.median_of_launches(peaks, "its peak memory"), reason)
     builder.put_estimate("peak_rss_mib", "intervals.peak_rss_mib", peak)
     builder.put("weights_mib", None, reason or NOT_SEPARATED)
     builder.put("activations_mib", None, reason or NOT_SEPARATED)
-    load = _because(stats.median_of_launches(loads, "its load time"), reason)
+    load = because(stats.median_of_launches(loads, "its load time"), reason)
     builder.put_estimate("load_ms", "intervals.load_ms", load)
-    first = _because(stats.median_of_launches(firsts, "its first inference"), reason)
+    first = because(stats.median_of_launches(firsts, "its first inference"), reason)
     builder.put_estimate("first_inference_ms", "intervals.first_inference_ms", first)
 
 
@@ -280,31 +236,3 @@ def _put_artifact(
     builder.put("file_bytes", artifact.bytes)
     builder.put("compressed_bytes", artifact.compressed_bytes, reason)
     builder.put("sparsity", artifact.sparsity, reason)
-
-
-def _put_accuracy(
-    builder: RowBuilder,
-    record: CellRecord,
-    baseline: CellRecord | None,
-    ours: Answers,
-    theirs: Answers | None,
-) -> None:
-    unsupported = record.reason if record.status != "ok" else None
-    why = unsupported or ours.reasons.get("top1")
-    for name in TOP:
-        estimate = _because(accuracy(ours, name), unsupported)
-        builder.put_estimate(f"accuracy.{name}", f"accuracy.ci.{name}", estimate)
-    builder.put("accuracy.samples", ours.samples, why)
-    for name in TOP:
-        if baseline is not None and baseline.cell["id"] == record.cell["id"]:
-            lost = Estimate.missing("this is the baseline")
-        else:
-            lost = _because(drop(ours, theirs, name), unsupported)
-        builder.put_estimate(f"accuracy.{name}_drop", f"accuracy.ci.{name}_drop", lost)
-
-
-def _because(estimate: Estimate, reason: str | None) -> Estimate:
-    """A missing estimate takes the cell's own reason, which comes first."""
-    if estimate.value is None and reason:
-        return Estimate.missing(reason)
-    return estimate

@@ -93,3 +93,5 @@ class Run:
     launches: Sequence[LaunchRecord]
     evaluations: Sequence[EvaluationRecord]
     labels: Sequence[int] | None  # of the dataset, in its order
+    # Its boxes instead, of each sample: class, x1, y1, x2, y2 in pixels of the models' input.
+    boxes: Sequence[Sequence[Sequence[float]]] | None = None

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agents import wire
-from reports import launchwise, sequential
-from reports.comparison import launch_ratios
+from reports import launchwise, sample_size, sequential
+from reports.comparison import launch_ratios, to_baseline
 from reports.estimate import Estimate
+from reports.families import baseline_of
 from reports.gates import METRICS, Limit, Outcome, Ratios, Row, judge, limits
 from reports.index import Index, index
 from reports.multiplicity import settle
@@ -47,7 +48,7 @@ class Question:
         return sequential.decide(self.values, self.rule)
 
 
-def questions(found: Index, rows: Sequence[Row], baseline: str, effort: str) -> list[Question]:
+def questions(found: Index, rows: Sequence[Row], effort: str) -> list[Question]:
     """Every gate asked of every cell that there can be.
 
     A variant without a file for a runtime is no cell of it. The baseline has no ratio to itself.
@@ -59,10 +60,15 @@ def questions(found: Index, rows: Sequence[Row], baseline: str, effort: str) -> 
         for row in rows
         if row["artifact"]
         and limit.asks(row["scenario"])
-        and not (METRICS[limit.metric].against_baseline and row["variant"] == baseline)
+        and not (METRICS[limit.metric].against_baseline and _is_baseline(found, row))
     ]
     counted = sum(question.looked_at for question in asked)
     return [_with_launches(found, question, LOOKS[effort], counted) for question in asked]
+
+
+def _is_baseline(found: Index, row: Row) -> bool:
+    variant: str = row["variant"]
+    return baseline_of(found.run.study, variant) == variant
 
 
 def _with_launches(found: Index, question: Question, looks: Looks, gates: int) -> Question:
@@ -80,18 +86,12 @@ def _with_launches(found: Index, question: Question, looks: Looks, gates: int) -
     return replace(question, values=values, rule=rule)
 
 
-def verdicts(
-    found: Index, rows: Sequence[Row], compared: Sequence[Row], baseline: str
-) -> list[dict[str, Any]]:
+def verdicts(found: Index, rows: Sequence[Row], compared: Sequence[Row]) -> list[dict[str, Any]]:
     """The verdicts of a run, by gate and device; a gate that found no cell is inconclusive."""
     measure = found.run.study.get("measure") or {}
-    asked = questions(found, rows, baseline, measure.get("effort", "standard"))
+    asked = questions(found, rows, measure.get("effort", "standard"))
     decisions = _settled(asked)
-    ratios: Ratios = {
-        (row["device"], row["candidate_cell"], row["metric"]): row
-        for row in compared
-        if row["kind"] == "variant"
-    }
+    ratios = to_baseline(compared)
     told = []
     for limit in limits(found.run.study.get("gates") or []):
         for device in found.devices:
@@ -127,6 +127,8 @@ def _verdict(question: Question, decision: Decision | None, ratios: Ratios) -> d
         outcome, reason = judge(estimate, limit, metric.noisy)
         if question.looked_at and outcome != "inconclusive":
             outcome, reason = "inconclusive", "no launch holds enough samples"
+        if outcome == "inconclusive":
+            advice = sample_size.prescribe(estimate, limit, row)
     told = f"{reason}; {advice}" if advice else reason
     return _row(limit, row["device"], row, estimate, outcome, told) | {"prescription": advice}
 
@@ -181,7 +183,7 @@ def is_decided(run: Run, device: str, group: str) -> bool:
     rows = [_bare_row(found, record) for record in run.cells]
     asked = [
         question
-        for question in questions(found, rows, str(run.study.get("baseline", "")), effort)
+        for question in questions(found, rows, effort)
         if question.row["device"] == device and question.row["cell"] in cells and question.looked_at
     ]
     decisions = [question.decision() for question in asked]

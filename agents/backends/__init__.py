@@ -38,7 +38,7 @@ class Session(Protocol):
         """Return the arrays of the last inference, in the model's order."""
 
     def executed(self) -> wire.Executed:
-        """Read back what really ran, threads per stream; called once, after the last inference."""
+        """Read back what really ran, threads per stream; called once, after an inference."""
 
     def another(self) -> Session:
         """Open a further stream on the same loaded model; it is bound to nothing yet."""

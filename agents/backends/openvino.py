@@ -11,7 +11,7 @@ from agents.backends import UnsupportedError, by_name, dominant
 
 MODULE = "openvino"
 REQUIRES = ("openvino",)
-FORMATS = ("onnx", "openvino", "tflite")
+FORMATS = ("openvino", "onnx", "tflite")
 LACKS = (
     "OpenVINO does not support the following",
     "is not supported",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from reports.charts import sparsity_chart
 from reports.layout import Chart, Column, Document, Row, Section, Table
 from reports.names import LONGEST_LABEL, Names
+from reports.recall import FEWEST_SAMPLES
 from reports.text import NOTHING, clean, mebibytes, percent
 
 ORDER = 60
@@ -15,6 +16,20 @@ ORDER = 60
 FEWEST_ZEROS = 0.05
 INTEGERS = frozenset({"int8", "uint8"})
 BYTES_PER_MIB = 2**20
+_WITHOUT = ("batch", "threads", "scenario")
+_SHARES = {
+    "top-1": "top1",
+    "top-1 drop": "top1_drop",
+    "agreement": "agreement",
+    "AUC": "auc",
+    "AUC drop": "auc_drop",
+    "mAP@0.5": "map50",
+    "mAP@0.5 drop": "map50_drop",
+    "mIoU": "miou",
+    "mIoU drop": "miou_drop",
+    "top-5": "top5",
+}
+_DETAILS = frozenset({"top-5", "samples"})
 
 
 def section(document: Document) -> Section:
@@ -22,14 +37,26 @@ def section(document: Document) -> Section:
     if not rows:
         return Section("Accuracy and sparsity", ["The run has no cells."], detail=True)
     words = [
-        "Each file is evaluated once in each runtime. A drop is the baseline's accuracy minus this "
-        "variant's on the same samples; below zero is a gain."
+        "Each file is evaluated once in each runtime, on the samples of the dataset. A drop is the "
+        "baseline's value minus this variant's on the same samples; below zero is a gain. "
+        "Agreement is the share of samples with the baseline's best class, right or wrong."
     ]
+    classes = list(_classes(document, rows))
+    if classes:
+        words.append(
+            "Of many classes one always looks worst by chance, so the intervals of the lowest "
+            "recall and of the largest loss heed all classes at once (Bonferroni); classes with "
+            f"fewer than {FEWEST_SAMPLES} samples are left out."
+        )
     charts = _charts(document, rows)
     if not charts:
         words.append("There is no curve to draw: no two cells have both a sparsity and a value.")
     return Section(
-        "Accuracy and sparsity", words, tables=[_table(document, rows)], charts=charts, detail=True
+        "Accuracy and sparsity",
+        words,
+        tables=[_table(document, rows), *classes, _files(document, rows)],
+        charts=charts,
+        detail=True,
     )
 
 
@@ -43,37 +70,90 @@ def _distinct(rows: Sequence[Row]) -> list[Row]:
 
 
 def _table(document: Document, rows: Sequence[Row]) -> Table:
+    """What is right; a column that no row has a value for is left out."""
     names = Names(document)
-    without = ("batch", "threads", "scenario")
     columns = [
-        *names.columns(without),
+        *names.columns(_WITHOUT),
+        *(Column(name, "number", detail=name in _DETAILS) for name in _values(rows[0])),
+        Column("note"),
+    ]
+    body = [
+        [*names.values(row, _WITHOUT), *_values(row).values(), clean(_note(row))] for row in rows
+    ]
+    return Table("Right answers, with 95% intervals", columns, body).filled()
+
+
+def _values(row: Row) -> dict[str, str]:
+    found = row["accuracy"]
+    shares = {name: _share(found, key) for name, key in _SHARES.items()}
+    shares["top-1"] = shares["top-1"] or NOTHING  # its column is never left out
+    return shares | {"samples": "" if found["samples"] is None else str(found["samples"])}
+
+
+def _share(found: Row, key: str) -> str:
+    return "" if found[key] is None else percent(found[key], found["ci"][key])
+
+
+def _classes(document: Document, rows: Sequence[Row]) -> Iterator[Table]:
+    """The classes that stand out, where there are any."""
+    names = Names(document)
+    rows = [row for row in rows if row["accuracy"]["recall_worst"] is not None]
+    columns = [
+        *names.columns(_WITHOUT),
+        Column("lowest recall", "number"),
+        Column("of class", "number"),
+        Column("samples", "number"),
+        Column("largest loss", "number"),
+        Column("of class", "number"),
+    ]
+    body = [
+        [
+            *names.values(row, _WITHOUT),
+            *_of_class(row["accuracy"]["recall_worst"], "recall"),
+            str(row["accuracy"]["recall_worst"]["samples"]),
+            *_of_class(row["accuracy"]["recall_loss_worst"], "loss"),
+        ]
+        for row in rows
+    ]
+    if body:
+        caption = "Classes that stand out, with 95% intervals for all classes at once"
+        yield Table(caption, columns, body).filled()
+
+
+def _of_class(found: Row | None, name: str) -> tuple[str, str]:
+    if found is None:
+        return "", ""
+    return percent(found[name], found["interval"]), str(found["class"])
+
+
+def _note(row: Row) -> str:
+    """Why there is nothing, unless another kind of accuracy is there."""
+    found = row["accuracy"]
+    if any(found[key] is not None for key in _SHARES.values()):
+        return ""
+    return str(row["reasons"].get("accuracy.top1", ""))
+
+
+def _files(document: Document, rows: Sequence[Row]) -> Table:
+    names = Names(document)
+    columns = [
+        *names.columns(_WITHOUT),
         Column("sparsity", "number"),
-        Column("top-1", "number"),
-        Column("top-1 drop", "number"),
-        Column("top-5", "number", detail=True),
-        Column("samples", "number", detail=True),
         Column("file", "number"),
         Column("compressed", "number"),
         Column("note"),
     ]
-    body = [[*names.values(row, without), *_values(row)] for row in rows]
-    caption = "Share of right answers with its 95% interval, and the file"
-    return Table(caption, columns, body).filled()
-
-
-def _values(row: Row) -> list[str]:
-    accuracy = row["accuracy"]
-    ends = accuracy["ci"]
-    return [
-        percent(row["sparsity"]),
-        percent(accuracy["top1"], ends["top1"]),
-        percent(accuracy["top1_drop"], ends["top1_drop"]),
-        percent(accuracy["top5"], ends["top5"]),
-        NOTHING if accuracy["samples"] is None else str(accuracy["samples"]),
-        mebibytes(row["file_bytes"]),
-        mebibytes(row["compressed_bytes"]),
-        clean(row["reasons"].get("accuracy.top1") or row["reasons"].get("sparsity", "")),
+    body = [
+        [
+            *names.values(row, _WITHOUT),
+            percent(row["sparsity"]),
+            mebibytes(row["file_bytes"]),
+            mebibytes(row["compressed_bytes"]),
+            clean(row["reasons"].get("sparsity", "")),
+        ]
+        for row in rows
     ]
+    return Table("The file", columns, body).filled()
 
 
 def _charts(document: Document, rows: Sequence[Row]) -> list[Chart]:

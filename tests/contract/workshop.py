@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import itertools
 import json
 import shutil
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -159,19 +161,28 @@ class Workshop:
             "artifact": artifact,
             "format": format,
             "inputs": list(declared),
+            "outputs": outputs_of(path, format) if inputs is None else [],
             "evaluation": key,
         }
 
-    def dataset(self, labels: Array, **arrays: Array) -> wire.Dataset:
-        """Labelled samples as a blob; the names of the arrays are those of the model's inputs."""
+    def dataset(
+        self, labels: Array | None = None, masks: Array | None = None, **arrays: Array
+    ) -> wire.Dataset:
+        """Samples as a blob; the names of the other arrays are those of the model's inputs."""
         path = self.root / f"dataset-{next(self.made)}.npz"
-        np.savez(path, labels=labels, **arrays)  # type: ignore[arg-type]
-        keys = {name: name for name in arrays}
+        truths = {"labels": labels, "masks": masks}
+        known = {name: array for name, array in truths.items() if array is not None}
+        np.savez(path, **known, **arrays)  # type: ignore[arg-type]
         return {
             "artifact": self.blob(path),
-            "inputs": keys,
-            "labels": "labels",
-            "samples": len(labels),
+            "inputs": {name: name for name in arrays},
+            "labels": "labels" if labels is not None else None,
+            "boxes": None,
+            "head": None,
+            "masks": "masks" if masks is not None else None,
+            "samples": len(next(iter(arrays.values()))),
+            "preprocess": [],
+            "scores": None,
         }
 
     def job(self, cells: Sequence[wire.Cell], **changes: Any) -> wire.Job:
@@ -188,6 +199,7 @@ class Workshop:
             "runtimes": {name: {"path": self.runtime(name)} for name in used(cells)},
             "files": {cell["artifact"]: self.files[cell["artifact"]] for cell in cells},
             "dataset": None,
+            "robustness": None,
             "scenarios": {cell["scenario"]: SCENARIOS[cell["scenario"]] for cell in cells},
             "cells": {cell["id"]: cell for cell in cells},
             "evaluations": [{"id": cell["evaluation"], "cell": cell["id"]} for cell in cells],
@@ -215,9 +227,11 @@ class Workshop:
         ):
             yield
 
-    def evaluate(self, cell: wire.Cell, dataset: wire.Dataset | None = None) -> EvaluationEvent:
+    def evaluate(
+        self, cell: wire.Cell, dataset: wire.Dataset | None = None, **changes: Any
+    ) -> EvaluationEvent:
         """Evaluate one cell as the supervisor does."""
-        bench = self.bench(self.job([cell], dataset=dataset))
+        bench = self.bench(self.job([cell], dataset=dataset, **changes))
         with self.supervising():
             return evaluation.run(bench, bench.job["evaluations"][0])
 
@@ -271,6 +285,20 @@ class Workshop:
 def used(cells: Sequence[wire.Cell]) -> list[str]:
     """The runtimes of some cells."""
     return sorted({cell["runtime"] for cell in cells})
+
+
+def outputs_of(path: Path, format: str) -> list[wire.OutputSpec]:
+    """The outputs that a model file declares, as a plan writes them."""
+    return [
+        {"name": o.name, "dtype": o.dtype, "scale": o.scale, "zero_point": o.zero_point}
+        for o in inspect(path, format).outputs
+    ]
+
+
+def unpacked(packed: wire.Packed) -> Array:
+    """The array that came packed."""
+    data = zlib.decompress(base64.b64decode(packed["data"]))
+    return np.frombuffer(data, "<f4").reshape(packed["shape"])
 
 
 def spec(name: str, dtype: str, shape: Sequence[int]) -> wire.TensorSpec:

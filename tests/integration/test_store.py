@@ -99,10 +99,18 @@ def test_a_run_comes_back_as_it_was(url: str) -> None:
     assert loaded.artifacts == run.artifacts
     assert loaded.groups == run.groups
     assert loaded.study == run.study
+    assert (loaded.labels, loaded.boxes) == (run.labels, None)
     assert loaded.finished is None
     assert (store.inventory("r1"), store.dataset("r1")) == (Path("/lab.yaml"), "abc")
     store.finish_run("r1")
     assert store.load("r1").finished is not None
+
+
+def test_boxes_stand_in_for_labels(url: str) -> None:
+    store, boxes = Store(url), [[[2, 0.5, 1, 3.5, 4]], [], [[0, 0, 0, 1, 1], [1, 0, 0, 2, 2]]]
+    store.create_run(replace(empty_run(), labels=None, boxes=boxes), Path(), None)
+    loaded = store.load("r1")
+    assert (loaded.labels, loaded.boxes) == (None, boxes)
 
 
 def test_a_launch_is_stored_once(url: str) -> None:

@@ -143,6 +143,9 @@ def event(of: wire.Cell, top: list[list[int]] | None, **changes: Any) -> wire.Ev
         "reason": None,
         "top": top,
         "nonfinite": 0,
+        "scores": None,
+        "inputs_sha256": None,
+        "sets": [],
         "seconds": 1.0,
         "executed": {},
     } | changes
@@ -167,6 +170,7 @@ class RunBuilder:
     device: str = "pi5"
     drift: float = 0.05  # launch-to-launch standard deviation shared by the cells of a group
     labels: list[int] | None = field(default_factory=lambda: [i % 12 for i in range(200)])
+    boxes: list[list[list[float]]] | None = None
     study: dict[str, Any] = field(
         default_factory=lambda: {
             "name": "kws",
@@ -270,6 +274,7 @@ class RunBuilder:
             launches=self.records,
             evaluations=self.events,
             labels=self.labels,
+            boxes=self.boxes,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from harness.artifact import Artifact
-from harness.dataset import check_dataset, load_dataset
+from harness.dataset import check_dataset, load_dataset, load_other, preprocessed, stored_recipe
 from harness.errors import InputError
+from harness.evaluated import DatasetSource, Robustness, Samples
 from harness.formats import Contents, Port
-from harness.study import DatasetSource
 
 SOURCE = DatasetSource(file="eval.npz", inputs="x", labels="y")
 X = np.arange(24, dtype=np.float32).reshape(6, 4)
@@ -63,7 +65,12 @@ def test_read(tmp_path: Path, packed: bool) -> None:
         "artifact": hashlib.sha256(path.read_bytes()).hexdigest(),
         "inputs": {"": "x"},
         "labels": "y",
+        "boxes": None,
+        "head": None,
+        "masks": None,
         "samples": 6,
+        "preprocess": [],
+        "scores": None,
     }
 
 
@@ -104,6 +111,8 @@ def test_wrong_key_names_the_nearest(tmp_path: Path) -> None:
     assert "has no key 'image'; did you mean 'images'?" in message(path, source)
     source = DatasetSource(file="e", inputs="images", labels="q")
     assert "has no key 'q'; it has images, labels" in message(path, source)
+    source = DatasetSource(file="e", inputs="images", boxes="boxes")
+    assert "has no key 'boxes'" in message(path, source)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"x,y\n1,2\n", b"\x93NUMPY\x01\x00"])
@@ -209,3 +218,178 @@ def test_labels_beyond_the_classes(tmp_path: Path) -> None:
     check_dataset(found, artifact(port, outputs=(Port("p", "float32", (None, 2, 2)),)))
     check_dataset(found, artifact(port, outputs=(Port("p", "float32", (None, None)),)))
     check_dataset(found, artifact(port, outputs=(Port("p", "float32", None),)))
+    one = artifact(port, outputs=(Port("p", "float32", (None, 1)),))
+    check_dataset(load_dataset(save(tmp_path, y=Y % 2), SOURCE), one)
+    assert "has 1 outputs" in misfit(save(tmp_path), one)
+
+
+# --- preprocessing
+
+
+RECIPE = [{"cast": "float32"}, {"divide": 255}, {"center_crop": [4, 4]}, {"transpose": [2, 0, 1]}]
+IMAGES = np.arange(6 * 5 * 5 * 3, dtype=np.uint8).reshape(6, 5, 5, 3)
+
+
+def test_shapes_and_types_are_those_after_the_recipe(tmp_path: Path) -> None:
+    path = save(tmp_path, x=IMAGES, preprocess=json.dumps(RECIPE))
+    found = load_dataset(path, SOURCE)
+    assert found.wire()["preprocess"] == RECIPE == stored_recipe(path)
+    assert (found.shapes, found.dtypes) == ({"x": (3, 4, 4)}, {"x": np.dtype("float32")})
+    check_dataset(found, artifact(Port("in", "float32", (None, 3, 4, 4))))
+    text = misfit(path, artifact(Port("in", "float32", (None, 5, 5, 3))))
+    assert "gives after preprocessing samples of shape [3, 4, 4] in 'x'" in text
+    assert "takes [5, 5, 3]" in text
+
+
+def test_the_recipe_of_the_study(tmp_path: Path) -> None:
+    given = DatasetSource(file="e", inputs="x", labels="y", preprocess=tuple(RECIPE))
+    found = load_dataset(save(tmp_path, x=IMAGES), given)
+    assert found.wire()["preprocess"] == RECIPE
+    both = save(tmp_path, x=IMAGES, preprocess=json.dumps([]))
+    assert "holds a recipe in 'preprocess', and the study gives another" in message(both, given)
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        ("not json", "holds no recipe in 'preprocess'"),
+        (json.dumps({"cast": "float32"}), "holds no recipe"),
+        (json.dumps([1]), "holds no recipe"),
+        (json.dumps([{"resize": [0, 1]}]), "step 1 of the preprocessing, {'resize': [0, 1]}"),
+        (json.dumps([{"cast": "float32"}, {"blur": 3}]), "step 2 of the preprocessing"),
+    ],
+)
+def test_bad_recipes(tmp_path: Path, stored: str, expected: str) -> None:
+    assert expected in message(save(tmp_path, x=IMAGES, preprocess=stored))
+
+
+def test_a_recipe_is_for_one_input(tmp_path: Path) -> None:
+    path = save(tmp_path, z=X, preprocess=json.dumps([{"cast": "float32"}]))
+    both = DatasetSource(file="e", inputs={"a": "x", "b": "z"}, labels="y")
+    assert "a recipe is for datasets of one" in message(path, both)
+
+
+def test_the_host_prepares_calibration_samples_as_the_agent_does(tmp_path: Path) -> None:
+    path = save(tmp_path, x=IMAGES)
+    found = preprocessed(path, RECIPE, IMAGES)
+    assert found.shape == (6, 3, 4, 4)
+    assert found[2, 1, 0, 3] == np.float32(IMAGES[2, 0, 3, 1]) / np.float32(255)
+    with pytest.raises(InputError, match="step 1"):
+        preprocessed(path, [{"divide": 0}], IMAGES)
+
+
+# --- other truths
+
+
+BOXES = np.full((6, 2, 5), -1.0)
+BOXES[0, 0] = [2, 1, 2, 3.5, 4]
+BOXES[3] = [[0, 0, 0, 4, 4], [1, 1, 1, 2, 2]]
+DETECTION = DatasetSource(file="e", inputs="x", boxes="b", head="yolo")
+SEGMENTATION = DatasetSource(file="e", inputs="x", masks="m", scores="logits")
+
+
+def test_boxes(tmp_path: Path) -> None:
+    found = load_dataset(save(tmp_path, b=BOXES), DETECTION)
+    assert (found.samples, found.labels) == (6, None)
+    assert found.boxes == [
+        [[2, 1, 2, 3.5, 4]],
+        [],
+        [],
+        [[0, 0, 0, 4, 4], [1, 1, 1, 2, 2]],
+        [],
+        [],
+    ]
+    sent = found.wire()
+    assert (sent["labels"], sent["boxes"], sent["head"]) == (None, "b", "yolo")
+    check_dataset(found, artifact(Port("in", "float32", (None, 4))))
+
+
+@pytest.mark.parametrize(
+    ("boxes", "expected"),
+    [
+        (BOXES[:5], "has 5 boxes, but 'x' holds 6"),
+        (BOXES[:, :, :4], "needs [samples, boxes, 5] in 'b'"),
+        (np.where(BOXES == 3.5, 0.5, BOXES), "end before they begin"),
+        (np.where(BOXES == 3.5, np.nan, BOXES), "NaN or infinite values in 'b'"),
+        (BOXES + 0.25, "no whole numbers from 0, nor -1"),
+    ],
+)
+def test_bad_boxes(tmp_path: Path, boxes: Any, expected: str) -> None:
+    assert expected in message(save(tmp_path, b=boxes), DETECTION)
+
+
+def test_masks(tmp_path: Path) -> None:
+    masks = np.zeros((6, 3, 4), np.uint8)
+    masks[0, 0] = 255
+    found = load_dataset(save(tmp_path, m=masks), SEGMENTATION)
+    sent = found.wire()
+    assert (found.samples, sent["masks"], sent["scores"]) == (6, "m", "logits")
+    wrong = save(tmp_path, m=masks.astype(np.float32))
+    assert "needs whole numbers [samples, height, width]" in message(wrong, SEGMENTATION)
+    beyond = save(tmp_path, m=masks.astype(np.int16) + 7)
+    assert "holds classes in 'm' beyond 0 to 254" in message(beyond, SEGMENTATION)
+    assert "has 4 masks, but 'x' holds 6" in message(save(tmp_path, m=masks[:4]), SEGMENTATION)
+
+
+def test_samples_from_elsewhere(tmp_path: Path) -> None:
+    source = Samples(file="e", inputs="x")
+    found = load_other(save(tmp_path, x=IMAGES), source, RECIPE)
+    sent = found.wire()
+    assert (sent["labels"], sent["boxes"], sent["masks"]) == (None, None, None)
+    assert (sent["samples"], sent["preprocess"], found.labels) == (6, RECIPE, None)
+    # A recipe of its own comes first.
+    own = load_other(save(tmp_path, x=IMAGES, preprocess=json.dumps(RECIPE[:1])), source, RECIPE)
+    assert own.recipe == RECIPE[:1]
+    check_dataset(own, artifact(Port("in", "float32", (None, 5, 5, 3))))
+    with pytest.raises(InputError, match="holds no samples"):
+        load_other(save(tmp_path, x=IMAGES[:0]), source, [])
+
+
+# --- what the study says
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({}, "needs one of labels, boxes, masks"),
+        ({"labels": "y", "masks": "m"}, "it has labels and masks"),
+        ({"labels": "y", "head": "yolo"}, "there are none"),
+        ({"boxes": "b", "scores": "logits"}, "is not for boxes"),
+        ({"labels": "y", "scores": "odds"}, "'logits' or 'probabilities'"),
+    ],
+)
+def test_one_kind_of_truth(keys: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        DatasetSource(file="e", inputs="x", **keys)
+    assert expected in str(caught.value)
+
+
+def test_robustness_is_everything_by_default() -> None:
+    asked = Robustness()
+    assert asked.corruptions == (
+        *("noise", "blur", "contrast", "occlusion", "missing-channels", "input-quantisation"),
+    )
+    assert (asked.severities, asked.samples, asked.seed, asked.ood) == (
+        (1, 2, 3, 4, 5),
+        None,
+        0,
+        {},
+    )
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"corruptions": ["nois"]}, "unknown corruption 'nois'; did you mean 'noise'?"),
+        ({"corruptions": ["blur", "blur"]}, "listed twice"),
+        ({"severities": [0]}, "greater than or equal to 1"),
+        ({"severities": [6]}, "less than or equal to 5"),
+        ({"seed": -1}, "greater than or equal to 0"),
+        ({"ood": {"a b": {"file": "e", "inputs": "x"}}}, "is no name"),
+        ({"ood": {"a": {"file": "e", "inputs": "x", "labels": "y"}}}, "Extra inputs"),
+    ],
+)
+def test_bad_robustness(keys: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Robustness(**keys)
+    assert expected in str(caught.value)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.study import MAX_BUDGET_S, seconds
+from harness.fields import MAX_BUDGET_S, seconds
 
 
 @given(

@@ -23,7 +23,12 @@ RATIO = {"metric": "latency_p50_ratio", "max": 1.02}
 ALONE = {"dense": {"model": "d.onnx"}}
 
 
-def said(effort: str = "standard", budget: str = "10m", **changes: Any) -> list[str]:
+def said(
+    effort: str = "standard",
+    budget: str = "10m",
+    labels: list[int] | None = None,
+    **changes: Any,
+) -> list[str]:
     """What is said of a study of two variants in ONNX Runtime, unless changed."""
     document: dict[str, Any] = {
         "name": "test",
@@ -50,7 +55,7 @@ def said(effort: str = "standard", budget: str = "10m", **changes: Any) -> list[
         groups=[GroupRecord("local", group) for group in planned.groups],
         launches=[],
         evaluations=[],
-        labels=None,
+        labels=labels,
     )
     return before(run, study.measure.budget)
 
@@ -109,6 +114,22 @@ def test_ratios_without_a_baseline() -> None:
         "no comparison with dense in litert: litert reads tflite; dense has only onnx; "
         "latency_p50_ratio cannot be judged"
     ]
+
+
+def test_a_dataset_too_small_for_its_gates() -> None:
+    drop = {"metric": "accuracy_top1_drop", "max": 0.01}
+    assert said(gates=[drop], labels=[0, 1] * 100) == [
+        "accuracy_top1_drop <= 0.01: with 200 samples a variant that answers every one like the "
+        "baseline may still lose up to 1.88%, so it cannot pass; 381 samples can"
+    ]
+    assert said(gates=[drop], labels=[0, 1] * 200) == []
+    assert said(gates=[drop]) == []
+    # Of an area the smaller class counts.
+    area = {"metric": "accuracy_auc_drop", "max": 0.01}
+    (line,) = said(gates=[area], labels=[0] * 900 + [1] * 100)
+    assert "with 100 samples" in line
+    (line,) = said(gates=[{"metric": "accuracy_top1", "min": 0.99}], labels=[0, 1] * 100)
+    assert "a model that is right in all of them is proven to reach only 98.12%" in line
 
 
 @given(

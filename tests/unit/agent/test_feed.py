@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, List, Optional
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 import pytest
@@ -28,6 +28,22 @@ def spec(
         "scale": scale,
         "zero_point": zero_point,
     }
+
+
+def dataset(inputs: Dict[str, str], samples: int, **changes: Any) -> wire.Dataset:
+    whole: Any = {
+        "artifact": "",
+        "inputs": inputs,
+        "labels": "y",
+        "boxes": None,
+        "head": None,
+        "masks": None,
+        "samples": samples,
+        "preprocess": [],
+        "scores": None,
+    }
+    whole.update(changes)
+    return whole  # type: ignore[no-any-return]
 
 
 def cell(inputs: List[wire.TensorSpec], batch: int = 1) -> Any:
@@ -93,13 +109,8 @@ def test_the_runtimes_own_type_decides() -> None:
 def test_a_dataset_feeds_batches_and_the_last_may_be_short(tmp_path: Path) -> None:
     path = str(tmp_path / "d.npz")
     np.savez(path, x=np.arange(15, dtype="float32").reshape(5, 3), y=np.arange(5))
-    dataset: wire.Dataset = {
-        "artifact": "",
-        "inputs": {"": "x"},
-        "labels": "y",
-        "samples": 5,
-    }
-    batches = list(feed.sample_batches(path, dataset, cell([spec(shape=[2, 3])], batch=2)))
+    given_data = dataset({"": "x"}, 5)
+    batches = list(feed.sample_batches(path, given_data, cell([spec(shape=[2, 3])], batch=2)))
     assert [len(batch["x"]) for batch in batches] == [2, 2, 1]
     full = feed.padded(batches[-1], 2)["x"]
     np.testing.assert_array_equal(full, np.array([[12, 13, 14]] * 2, "float32"))
@@ -108,22 +119,17 @@ def test_a_dataset_feeds_batches_and_the_last_may_be_short(tmp_path: Path) -> No
 def test_several_inputs_of_several_types_take_their_own_keys(tmp_path: Path) -> None:
     path = str(tmp_path / "d.npz")
     np.savez(path, a=np.ones((4, 3), "float32"), b=np.arange(8).reshape(4, 2), y=np.zeros(4))
-    dataset: wire.Dataset = {
-        "artifact": "",
-        "inputs": {"first": "a", "second": "b"},
-        "labels": "y",
-        "samples": 4,
-    }
+    given_data = dataset({"first": "a", "second": "b"}, 4)
     inputs = [spec(name="first"), spec("int64", [1, 2], name="second")]
-    batch = next(feed.sample_batches(path, dataset, cell(inputs)))
+    batch = next(feed.sample_batches(path, given_data, cell(inputs)))
     assert batch["first"].tolist() == [[1, 1, 1]]
     assert batch["second"].tolist() == [[0, 1]]
 
 
 def test_an_input_without_a_key_is_named() -> None:
-    dataset: wire.Dataset = {"artifact": "", "inputs": {"a": "a"}, "labels": "y", "samples": 1}
+    given_data = dataset({"a": "a"}, 1)
     with pytest.raises(UnsupportedError, match="input b"):
-        feed.input_keys(dataset, [spec(name="a"), spec(name="b")])
+        feed.input_keys(given_data, [spec(name="a"), spec(name="b")])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int8", "uint8", "int32", "int64", "bool"])

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any, List
+from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,26 +36,6 @@ def test_steady_means_two_windows_within_two_percent() -> None:
     assert not loop.is_steady([100] * 19)
 
 
-def test_best_classes_take_the_lower_class_on_a_tie() -> None:
-    scores = np.array([[0.1, 0.9, 0.9, 0.2, 0.0, 0.0, 0.3]])
-    assert worker.best_classes(scores) == [[1, 2, 6, 3, 0]]
-
-
-def test_best_classes_of_integers_do_not_overflow() -> None:
-    assert worker.best_classes(np.array([[-128, 127, 0]], "int8")) == [[1, 2, 0]]
-
-
-@given(st.lists(st.lists(st.floats(-1e6, 1e6), min_size=4, max_size=4), min_size=1, max_size=5))
-def test_the_best_class_is_argmax(rows: List[List[float]]) -> None:
-    scores = np.array(rows)
-    assert [row[0] for row in worker.best_classes(scores)] == scores.argmax(axis=1).tolist()
-
-
-def test_nonfinite_scores_are_counted_by_sample() -> None:
-    scores = np.array([[1.0, np.nan], [1.0, 2.0], [np.inf, np.nan]])
-    assert worker.count_nonfinite(scores) == 2
-
-
 @pytest.mark.parametrize(
     ("error", "status"),
     [
@@ -82,8 +61,3 @@ def test_memory_of_this_process_is_read() -> None:
     assert proc.status_kib("VmHWM") >= proc.status_kib("VmRSS") > 1000
     with pytest.raises(KeyError):
         proc.status_kib("VmNothing")
-
-
-def test_a_row_that_is_not_finite_has_no_best_class() -> None:
-    scores = np.array([[np.nan, 1.0], [0.0, 1.0], [np.inf, 0.0]])
-    assert worker.best_classes(scores) == [[], [1, 0], []]

@@ -1,0 +1,29 @@
+"""What the commands share: arguments, tables, the way to a store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+EXIT_PASS, EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_DEVICE = 0, 1, 3, 4
+
+path_type = click.Path(exists=False, path_type=Path)
+store_option = click.option(
+    "--store", "url", metavar="URL", help="Database of results. Default: SQLite in the data folder."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def table(columns: Sequence[str], rows: Sequence[dict[str, str]]) -> None:
+    """Print rows under the columns that they have."""
+    shown = Table()
+    for column in columns:
+        shown.add_column(column, overflow="fold")
+    for row in rows:
+        shown.add_row(*(escape(row[column]) for column in columns))
+    Console().print(shown)

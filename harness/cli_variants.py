@@ -1,0 +1,267 @@
+"""The commands `edgeproof variants` and `edgeproof models`: model files, made and checked."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli_shared import (
+    EXIT_FAILED,
+    EXIT_PASS,
+    json_option,
+    path_type,
+    store_option,
+    table,
+)
+from harness.errors import InputError
+
+BUILT_COLUMNS = ["variant", "format", "taken away", "parameters", "MACs", "size", "sha256"]
+STUDY_SUFFIXES = (".yaml", ".yml")
+
+
+@click.group()
+def variants() -> None:
+    """Pruned and quantised variants: build, show, verify, list, restore.
+
+    \b
+    edgeproof variants build study.yaml
+    edgeproof variants show study.yaml
+    """
+
+
+@variants.command("build")
+@click.argument("study", type=path_type)
+@click.option("--variant", "names", multiple=True, help="Only this one and what it is made from.")
+@click.option("--force", is_flag=True, help="Build also what is there already as asked.")
+@store_option
+@json_option
+def build_variants(
+    study: Path, names: Sequence[str], force: bool, url: str | None, as_json: bool
+) -> None:
+    """Make the variants that STUDY describes with `from:`, and keep them in the store.
+
+    \b
+    edgeproof variants build study.yaml
+    edgeproof variants build study.yaml --variant pruned-70
+    """
+    from harness.library import Library
+    from harness.store import Store
+    from harness.study import load_study
+    from harness.variants import build, manifest
+
+    wanted = load_study(study, built=False)
+    tasks = build.tasks(wanted, names)
+    if not tasks:
+        raise InputError(
+            "has no variant to build",
+            where=str(study),
+            next_step="give a variant `from: DENSE` and `prune:` or `quantize:`",
+        )
+    library = Library(Store(url))
+    made = []
+    for done in build.build(wanted, names, lambda line: click.echo(line, err=True), force):
+        library.keep(wanted.model_path(done.parent.variant, done.parent.format), done.parent.format)
+        library.keep(wanted.model_path(done.variant, done.format), done.format)
+        made.append(done)
+    if as_json:
+        click.echo(json.dumps([manifest.document(one) for one in made], indent=1))
+    else:
+        table(BUILT_COLUMNS, [_summary(one) for one in made])
+
+
+@variants.command("show")
+@click.argument("path", type=path_type)
+@json_option
+def show_variants(path: Path, as_json: bool) -> None:
+    """Show how a model file, or the variants of a study, were made.
+
+    \b
+    edgeproof variants show study.yaml
+    edgeproof variants show variants/kws/pruned-70/pruned-70.onnx
+    """
+    from harness.variants import manifest
+
+    found = [manifest.read(file) for file, _ in _files(path)]
+    if as_json or path.suffix not in STUDY_SUFFIXES:
+        documents = [manifest.document(one) for one in found]
+        whole = documents if path.suffix in STUDY_SUFFIXES else documents[0]
+        click.echo(json.dumps(whole, indent=1))
+    else:
+        table(BUILT_COLUMNS, [_summary(one) for one in found])
+
+
+@variants.command("verify")
+@click.argument("paths", type=path_type, nargs=-1, required=True)
+@json_option
+def verify_variants(paths: Sequence[Path], as_json: bool) -> None:
+    """Compute again what manifests say: identity, zeros, masks, sizes. A difference exits with 1.
+
+    \b
+    edgeproof variants verify study.yaml
+    edgeproof variants verify variants/kws/*/*.onnx
+    """
+    from harness.variants.verify import verify
+
+    rows = []
+    for file, format in (pair for path in paths for pair in _files(path)):
+        wrong = verify(file, format)
+        told = "; ".join(wrong)
+        rows.append({"file": str(file), "verified": "no" if wrong else "yes", "differs": told})
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+    else:
+        table(["file", "verified", "differs"], rows)
+    sys.exit(EXIT_FAILED if any(row["differs"] for row in rows) else EXIT_PASS)
+
+
+@variants.command("list")
+@store_option
+@json_option
+def list_artifacts(url: str | None, as_json: bool) -> None:
+    """List the model files that the store keeps.
+
+    \b
+    edgeproof variants list
+    """
+    from harness.library import Library
+    from harness.store import Store
+
+    rows: list[dict[str, Any]] = [
+        {
+            "sha256": item.sha256,
+            "file": item.file,
+            "since": item.since,
+            "made from": (item.manifest or {}).get("parent", {}).get("variant", ""),
+        }
+        for item in Library(Store(url)).list()
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+    else:
+        shown = [{**row, "sha256": row["sha256"][:12]} for row in rows]
+        table(["sha256", "file", "made from", "since"], shown)
+
+
+@variants.command("restore")
+@click.argument("sha256")
+@click.option("-o", "--output", type=path_type, default=Path(), help="Folder. Default: this one.")
+@store_option
+def restore_artifact(sha256: str, output: Path, url: str | None) -> None:
+    """Write a kept model file again, with its manifest and mask: to roll a release back.
+
+    \b
+    edgeproof variants restore 3f2a9c41d07b -o release/
+    """
+    from harness.library import Library
+    from harness.store import Store
+
+    click.echo(str(Library(Store(url)).restore(sha256, output)))
+
+
+def _files(path: Path) -> list[tuple[Path, str]]:
+    """Return the built files of a study, or the one model file."""
+    from harness.study import load_study
+    from harness.variant import SUFFIXES
+    from harness.variants import build
+
+    if path.suffix in STUDY_SUFFIXES:
+        return [(task.target, task.format) for task in build.tasks(load_study(path))]
+    if path.suffix not in SUFFIXES:
+        raise InputError(
+            "is no study and no model file",
+            where=str(path),
+            next_step=f"give a study.yaml, or a file that ends in {', '.join(SUFFIXES)}",
+        )
+    return [(path, SUFFIXES[path.suffix])]
+
+
+def _summary(made: Any) -> dict[str, str]:
+    reached = made.sparsity
+    return {
+        "variant": made.variant,
+        "format": made.format,
+        "taken away": f"{reached.reached:.1%} of {reached.unit}" if reached else "-",
+        "parameters": _change(made, "parameters"),
+        "MACs": _change(made, "macs"),
+        "size": f"{made.bytes / 1024:,.0f} KiB",
+        "sha256": made.sha256[:8],
+    }
+
+
+def _change(made: Any, key: str) -> str:
+    before, after = (getattr(size, key) for size in (made.before, made.after))
+    if before is None or after is None:
+        return "-"
+    return _short(after) if before == after else f"{_short(after)} ({after / before:.0%})"
+
+
+def _short(count: int) -> str:
+    for unit, factor in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= factor:
+            return f"{count / factor:.3g} {unit}"
+    return str(count)
+
+
+@click.group()
+def models() -> None:
+    """Reference networks with seeded weights: to size hardware before a model is there."""
+
+
+@models.command("list")
+@json_option
+def list_models(as_json: bool) -> None:
+    """List the reference networks.
+
+    \b
+    edgeproof models list
+    """
+    from harness import reference
+
+    found = [reference.describe(name) for name in reference.names()]
+    if as_json:
+        click.echo(json.dumps([vars(one) for one in found], indent=1, default=list))
+        return
+    rows = [
+        {
+            "name": one.name,
+            "input": " x ".join(map(str, one.input)),
+            "parameters": _short(one.parameters),
+            "MACs": _short(one.macs),
+            "after": one.source,
+        }
+        for one in found
+    ]
+    table(["name", "input", "parameters", "MACs", "after"], rows)
+
+
+@models.command("build")
+@click.argument("names", nargs=-1, required=True)
+@click.option(
+    "--format",
+    "formats",
+    type=click.Choice(["onnx", "tflite"]),
+    multiple=True,
+    help="Default: both.",
+)
+@click.option("-o", "--output", type=path_type, default=Path(), help="Folder. Default: this one.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+def build_models(names: Sequence[str], formats: Sequence[str], output: Path, seed: int) -> None:
+    """Write reference networks NAMES as model files.
+
+    \b
+    edgeproof models build resnet18 mobilenet-v2 -o models/
+    """
+    from harness import reference
+    from harness.variant import suffix
+
+    wanted = [form for form in reference.FORMATS if form in formats or not formats]
+    for name in names:
+        for format in wanted:
+            path = output / f"{name}{suffix(format)}"
+            reference.build(name, format, path, seed)
+            click.echo(str(path))

@@ -1,0 +1,161 @@
+"""The library: model files by content in the store, so that a release can be rolled back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from harness import artifact, database
+from harness.errors import InputError, StoreError
+from harness.store import Store, now
+from harness.variants import manifest
+
+# SQLite and PostgreSQL hold values of up to a gigabyte.
+MOST_BYTES = 512 << 20
+SHORTEST_PREFIX = 6
+
+_metadata = sa.MetaData()
+kept = sa.Table(
+    "artifacts",
+    _metadata,
+    sa.Column("sha256", sa.String, primary_key=True),
+    sa.Column("format", sa.String, nullable=False),
+    sa.Column("file", sa.String, nullable=False),  # its name where it was kept from
+    sa.Column("since", sa.String, nullable=False),
+    sa.Column("parts", sa.JSON, nullable=False),  # suffix -> sha256 in `blobs`
+    sa.Column("manifest", sa.JSON(none_as_null=True)),  # null: it was not built here
+    sa.Column("mask", sa.LargeBinary),
+)
+blobs = sa.Table(
+    "blobs",
+    _metadata,
+    sa.Column("sha256", sa.String, primary_key=True),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One artifact of the library."""
+
+    sha256: str
+    format: str
+    file: str
+    since: str  # ISO 8601, UTC
+    manifest: dict[str, Any] | None
+
+
+class Library:
+    """The artifacts in a store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        _metadata.create_all(store.engine)
+
+    def keep(self, file: Path, format: str) -> str:
+        """Store a model file, with its manifest and mask if it has them; returns its sha256.
+
+        What is there already stays as it is. Raises StoreError for a file that is too large.
+        """
+        found = artifact.inspect(file, format)
+        if found.bytes > MOST_BYTES:
+            raise StoreError(
+                f"{found.bytes >> 20} MiB are more than the store keeps of one file "
+                f"({MOST_BYTES >> 20} MiB)",
+                where=str(file),
+                next_step="keep it elsewhere under its sha256",
+            )
+        with self.store.engine.begin() as link:
+            for part in found.files:
+                self._keep_blob(link, part, found.parts[part.suffix.lower()])
+            if not _holds(link, kept, found.sha256):
+                link.execute(kept.insert().values(**_row(file, format, found)))
+        return found.sha256
+
+    def _keep_blob(self, link: sa.Connection, part: Path, sha256: str) -> None:
+        if not _holds(link, blobs, sha256):
+            link.execute(blobs.insert().values(sha256=sha256, content=part.read_bytes()))
+
+    def list(self) -> list[Kept]:
+        """List all artifacts, the oldest first."""
+        columns = (kept.c.sha256, kept.c.format, kept.c.file, kept.c.since, kept.c.manifest)
+        with self.store.engine.connect() as link:
+            rows = link.execute(sa.select(*columns).order_by(kept.c.since, kept.c.file)).all()
+        return [Kept(*row) for row in rows]
+
+    def find(self, prefix: str) -> Kept:
+        """Return the artifact whose sha256 begins so; raises StoreError for none or several."""
+        found = [item for item in self.list() if item.sha256.startswith(prefix.lower())]
+        if len(found) == 1 and len(prefix) >= SHORTEST_PREFIX:
+            return found[0]
+        several = f"{len(found)} artifacts begin with '{prefix}'" if found else ""
+        raise StoreError(
+            several or f"no artifact '{prefix}' in the store",
+            where=database.shown(self.store.url),
+            next_step="edgeproof variants list, and give more of the sha256",
+        )
+
+    def restore(self, prefix: str, folder: Path) -> Path:
+        """Write an artifact with its manifest and mask into a folder; returns the model's path."""
+        item = self.find(prefix)
+        with self.store.engine.connect() as link:
+            row = link.execute(sa.select(kept).where(kept.c.sha256 == item.sha256)).one()
+            contents = {
+                suffix: link.execute(
+                    sa.select(blobs.c.content).where(blobs.c.sha256 == sha256)
+                ).scalar_one()
+                for suffix, sha256 in row.parts.items()
+            }
+        target = folder / str(row.file)
+        files = {target.with_suffix(suffix): data for suffix, data in contents.items()}
+        if row.mask is not None:
+            files[manifest.mask_of(target)] = row.mask
+        _write(files)
+        if row.manifest is not None:
+            manifest.write(manifest.parse(row.manifest, str(target)), target)
+        _check_restored(target, row.format, item.sha256)
+        return target
+
+
+def _row(file: Path, format: str, found: artifact.Artifact) -> dict[str, Any]:
+    built = manifest.path_of(file).is_file()
+    mask = manifest.mask_of(file)
+    return {
+        "sha256": found.sha256,
+        "format": format,
+        "file": file.name,
+        "since": now(),
+        "parts": dict(found.parts),
+        "manifest": manifest.document(manifest.read(file)) if built else None,
+        "mask": mask.read_bytes() if mask.is_file() else None,
+    }
+
+
+def _holds(link: sa.Connection, table: sa.Table, sha256: str) -> bool:
+    found: Sequence[Any] = link.execute(
+        sa.select(table.c.sha256).where(table.c.sha256 == sha256)
+    ).all()
+    return bool(found)
+
+
+def _write(files: dict[Path, bytes]) -> None:
+    taken = [path for path, data in files.items() if path.exists() and path.read_bytes() != data]
+    if taken:
+        raise InputError(
+            "is there already, with other content",
+            where=str(taken[0]),
+            next_step="give another folder with -o, or move the file away",
+        )
+    for path, data in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def _check_restored(target: Path, format: str, sha256: str) -> None:
+    found = artifact.inspect(target, format).sha256
+    if found != sha256:
+        raise StoreError(f"came out of the store with sha256 {found[:12]}", where=str(target))

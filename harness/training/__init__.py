@@ -1,0 +1,1 @@
+"""Compression with the training code at hand: schedules, masks, checkpoints (extra `author`)."""

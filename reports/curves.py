@@ -1,0 +1,147 @@
+"""Curves: what variants are and cost against the share taken away, and where a curve holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reports.families import baseline_of
+from reports.gates import Limit, Outcome, Ratios
+from reports.targets import judge_row
+
+Row = Mapping[str, Any]
+PLACE = ("device", "runtime", "precision_requested")
+
+
+def settings(rows: Sequence[Row]) -> list[Row]:
+    """One row for each variant, device, runtime and precision: smallest batch, fewest threads."""
+    found: dict[tuple[Any, ...], Row] = {}
+    for row in sorted(rows, key=lambda row: (row["batch"], row["threads"])):
+        found.setdefault((row["variant"], *(row[key] for key in PLACE)), row)
+    return [row for row in rows if any(row is kept for kept in found.values())]
+
+
+def curves(
+    study: Row,
+    artifacts: Mapping[str, Row],
+    rows: Sequence[Row],
+    limits: Sequence[Limit],
+    ratios: Ratios,
+) -> list[dict[str, Any]]:
+    """One curve for each place and kind of pruning, with the baseline as its dense end.
+
+    A curve has at least two points. `holds_until` is the share up to which no target about
+    accuracy is missed, `misses_at` the share at which the first is; null without such a target.
+    """
+    lines: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in settings(rows):
+        if row["status"] != "ok":
+            continue
+        baseline = baseline_of(study, row["variant"])
+        for kind, share in _places(study, artifacts, row, baseline):
+            key = (*(row[name] for name in PLACE), baseline, kind)
+            lines.setdefault(key, []).append(_point(row, share, limits, ratios, study))
+    return [
+        _curve(key, sorted(points, key=lambda point: float(point["share"])))
+        for key, points in _with_dense_end(lines).items()
+        if len(points) > 1
+    ]
+
+
+def share_of(row: Row, artifacts: Mapping[str, Row]) -> float | None:
+    """How much was taken away: as the manifest says, else the zeros in the file."""
+    reached = _manifest(row, artifacts).get("sparsity") or {}
+    share: float | None = reached.get("reached", row["sparsity"])
+    return share
+
+
+def kind_of(study: Row, variant: str) -> str:
+    """What was done to a variant, without how much of it: "channels", "magnitude + int8"."""
+    found = (study.get("variants") or {}).get(variant, {})
+    prune, quantise = found.get("prune"), found.get("quantize")
+    steps = [_pruning(prune)] if prune else []
+    if quantise:
+        steps.append(quantise["to"])
+    return " + ".join(steps)
+
+
+def _pruning(prune: Row) -> str:
+    pattern = prune.get("pattern", "unstructured")
+    words = [prune["method"], "" if pattern == "unstructured" else pattern]
+    return " ".join([*filter(None, words), *(["calibrated"] if prune.get("calibrate") else [])])
+
+
+def _places(
+    study: Row, artifacts: Mapping[str, Row], row: Row, baseline: str
+) -> list[tuple[str, float]]:
+    """The curves that a row is a point of, and where; a baseline is the dense end of all."""
+    if row["variant"] == baseline:
+        return [("", 0.0)]
+    variants = study.get("variants") or {}
+    built = variants.get(row["variant"], {})
+    if not built.get("prune") and built.get("quantize"):
+        return [(f"+ {built['quantize']['to']}", 0.0)]
+    share = share_of(row, artifacts)
+    kind = kind_of(study, row["variant"]) or "as given"
+    return [] if share is None else [(kind, share)]
+
+
+def _with_dense_end(
+    lines: Mapping[tuple[Any, ...], list[dict[str, Any]]],
+) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
+    """Give every curve its dense end: the baseline, or its quantised form for quantised ones."""
+    found = {}
+    for (*place, kind), points in lines.items():
+        if not kind or kind.startswith("+ "):
+            continue
+        _, plus, quantised = kind.rpartition(" + ")
+        end = lines.get((*place, f"+ {quantised}" if plus else ""), [])
+        found[(*place, kind)] = [*end, *points]
+    return found
+
+
+def _point(
+    row: Row, share: float, limits: Sequence[Limit], ratios: Ratios, study: Row
+) -> dict[str, Any]:
+    told = {str(limit): judge_row(row, limit, ratios, study)[0] for limit in limits}
+    accuracy = [told[str(limit)] for limit in limits if limit.metric.startswith("accuracy_")]
+    return {
+        "variant": row["variant"],
+        "share": share,
+        "cell": row["cell"],
+        "top1": row["accuracy"]["top1"],
+        "p50_ms": row["latency_ms"]["p50"],
+        "file_bytes": row["file_bytes"],
+        "compressed_bytes": row["compressed_bytes"],
+        "peak_rss_mib": row["peak_rss_mib"],
+        "accuracy": worst(accuracy) if accuracy else None,
+    }
+
+
+def worst(found: Sequence[Outcome]) -> Outcome:
+    """One word for several targets."""
+    if "fail" in found:
+        return "fail"
+    return "inconclusive" if "inconclusive" in found else "pass"
+
+
+def _curve(key: tuple[Any, ...], points: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    device, runtime, precision, baseline, kind = key
+    missed = [point["share"] for point in points if point["accuracy"] == "fail"]
+    judged = any(point["accuracy"] for point in points)
+    until = [p["share"] for p in points if not missed or p["share"] < min(missed)]
+    return {
+        "device": device,
+        "runtime": runtime,
+        "precision": precision,
+        "baseline": baseline,
+        "kind": kind,
+        "points": list(points),
+        "holds_until": max(until) if judged and until else None,
+        "misses_at": min(missed) if missed else None,
+    }
+
+
+def _manifest(row: Row, artifacts: Mapping[str, Row]) -> Row:
+    found = artifacts.get(row["artifact"] or "", {})
+    return found.get("provenance") or {}

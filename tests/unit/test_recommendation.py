@@ -1,0 +1,224 @@
+"""Curves, recommendations and transfer: from rows made by hand to what they must say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from reports.curves import curves
+from reports.gates import Limit
+from reports.recommendation import recommendations
+from reports.sections.curves import told
+from reports.targets import targets
+from reports.transfer import transfer
+
+DROP = Limit("accuracy_top1_drop", "max", 0.01)
+SIZE = Limit("compressed_mib", "max", 0.05)
+MIB = 2**20
+
+
+def pruned(share: float, parent: str = "dense") -> dict[str, Any]:
+    prune = {"method": "channels", "sparsity": share, "pattern": "unstructured"}
+    return {"from": parent, "prune": prune, "quantize": None, "recipe": None}
+
+
+STUDY: dict[str, Any] = {
+    "baseline": "dense",
+    "variants": {
+        "dense": {"from": None},
+        "slim-20": pruned(0.2),
+        "slim-40": pruned(0.4),
+        "slim-60": pruned(0.6),
+    },
+}
+
+
+def row(
+    variant: str,
+    drop: tuple[float, float, float] | None,
+    *,
+    sparsity: float = 0.0,
+    compressed: float = 0.04,
+    device: str = "pi",
+    batch: int = 1,
+) -> dict[str, Any]:
+    ends = {"top1_drop": list(drop[1:]) if drop else None}
+    reasons = {} if drop else {"accuracy.top1_drop": "this is the baseline"}
+    return {
+        "cell": f"{variant}/{batch}",
+        "variant": variant,
+        "device": device,
+        "runtime": "onnxruntime",
+        "precision_requested": "fp32",
+        "batch": batch,
+        "threads": 1,
+        "scenario": "single-stream",
+        "status": "ok",
+        "reason": None,
+        "artifact": f"sha-{variant}",
+        "sparsity": sparsity,
+        "accuracy": {"top1": 0.9, "top1_drop": drop and drop[0], "ci": ends},
+        "latency_ms": {"p50": 1.0},
+        "file_bytes": 2 * compressed * MIB,
+        "compressed_bytes": compressed * MIB,
+        "peak_rss_mib": 40.0,
+        "reasons": reasons,
+    }
+
+
+def ratio(variant: str, value: float, width: float = 0.02, device: str = "pi") -> dict[str, Any]:
+    return {
+        "kind": "variant",
+        "device": device,
+        "candidate_cell": f"{variant}/1",
+        "metric": "latency_p50_ratio",
+        "ratio": value,
+        "ci": [value - width, value + width],
+        "reason": None,
+    }
+
+
+def by_key(rows: list[dict[str, Any]]) -> dict[tuple[str, str, str], dict[str, Any]]:
+    return {(r["device"], r["candidate_cell"], r["metric"]): r for r in rows}
+
+
+ARTIFACTS: dict[str, Any] = {
+    f"sha-slim-{share}": {"provenance": {"sparsity": {"reached": share / 100}}}
+    for share in (20, 40, 60)
+}
+ROWS = [
+    row("dense", None, compressed=0.08),
+    row("slim-20", (0.0, -0.005, 0.005)),
+    row("slim-40", (0.004, 0.0, 0.009), compressed=0.03),
+    row("slim-60", (0.05, 0.03, 0.07), compressed=0.02),
+]
+RATIOS = by_key([ratio("slim-20", 0.7), ratio("slim-40", 0.5), ratio("slim-60", 0.3)])
+
+
+def only(found: list[dict[str, Any]]) -> dict[str, Any]:
+    assert len(found) == 1
+    return found[0]
+
+
+def recommended(rows: list[dict[str, Any]], *limits: Limit) -> dict[str, Any]:
+    return only(recommendations(STUDY, ARTIFACTS, rows, limits or (DROP,), RATIOS))
+
+
+def test_the_fastest_within_the_targets_is_recommended() -> None:
+    found = recommended(ROWS)
+    assert (found["variant"], found["proven"], found["share"]) == ("slim-40", True, 0.4)
+    assert "0.500x [0.480, 0.520] of the baseline's time" in found["reason"]
+    assert "beyond a target: slim-60" in found["reason"]
+    assert told(found).startswith("ship slim-40 (40.0% taken away): ")
+
+
+def test_of_those_not_told_apart_in_time_the_smallest() -> None:
+    close = RATIOS | by_key([ratio("slim-20", 0.51)])
+    bigger = [*ROWS[:2], row("slim-40", (0.004, 0.0, 0.009), compressed=0.05), ROWS[3]]
+    found = only(recommendations(STUDY, ARTIFACTS, bigger, (DROP,), close))
+    assert (found["variant"], found["as_fast"]) == ("slim-20", ["slim-40"])
+
+
+def test_another_target_excludes_the_fastest() -> None:
+    found = recommended(
+        [*ROWS[:2], row("slim-40", (0.0, -0.001, 0.001), compressed=0.06), ROWS[3]], DROP, SIZE
+    )
+    assert found["variant"] == "slim-20"
+
+
+def test_what_is_not_proven_is_provisional() -> None:
+    rows = [
+        row("slim-20", (0.0, -0.02, 0.02)),
+        row("slim-40", (0.0, -0.02, 0.02)),
+        ROWS[3],
+    ]
+    found = recommended(rows)
+    assert (found["variant"], found["proven"]) == ("slim-40", False)
+    assert "not proven: accuracy_top1_drop <= 0.01" in found["reason"]
+    assert told(found).startswith("perhaps slim-40")
+
+
+def test_the_baseline_is_what_remains_when_every_other_one_misses() -> None:
+    lost = [ROWS[0], *(row(name, (0.05, 0.03, 0.07)) for name in ("slim-20", "slim-40"))]
+    assert recommended(lost)["variant"] == "dense"
+
+
+def test_none_is_recommended_when_all_miss() -> None:
+    found = recommended(ROWS[3:])
+    assert found["variant"] is None
+    assert told(found).startswith("ship none: no variant is within the targets (slim-60: accuracy_")
+
+
+def test_a_variant_that_was_not_compared_is_not_recommended() -> None:
+    found = only(recommendations(STUDY, ARTIFACTS, ROWS[:2], (DROP,), {}))
+    assert found["variant"] == "dense"
+
+
+def test_no_targets_no_recommendation() -> None:
+    assert recommendations(STUDY, ARTIFACTS, ROWS, (), RATIOS) == []
+    gate = {"metric": "accuracy_top1_drop", "max": 0.01}
+    assert targets({"gates": [gate]}) == [DROP]
+    assert targets({"gates": [gate], "targets": [{"metric": "compressed_mib", "max": 0.05}]}) == [
+        SIZE
+    ]
+
+
+def test_a_curve_begins_at_the_dense_network_and_says_where_it_holds() -> None:
+    found = only(curves(STUDY, ARTIFACTS, ROWS, (DROP,), RATIOS))
+    assert found["kind"] == "channels"
+    assert [point["share"] for point in found["points"]] == [0.0, 0.2, 0.4, 0.6]
+    assert [point["accuracy"] for point in found["points"]] == ["pass", "pass", "pass", "fail"]
+    assert (found["holds_until"], found["misses_at"]) == (0.4, 0.6)
+
+
+def test_quantised_variants_are_a_curve_of_their_own() -> None:
+    int8 = {"to": "int8"}
+    variants = {
+        "dense": {"from": None},
+        "int8": {"from": "dense", "prune": None, "quantize": int8},
+        "slim-40-int8": {**pruned(0.4), "quantize": int8},
+    }
+    rows = [
+        row("dense", None),
+        row("int8", (0.0, 0.0, 0.0), sparsity=0.03),
+        row("slim-40-int8", (0.0, 0.0, 0.0), sparsity=0.4),
+    ]
+    found = only(curves({**STUDY, "variants": variants}, {}, rows, (), {}))
+    assert found["kind"] == "channels + int8"
+    assert [point["variant"] for point in found["points"]] == ["int8", "slim-40-int8"]
+    assert found["holds_until"] is None  # without a target nothing says that it holds
+
+
+def test_only_the_smallest_batch_is_drawn() -> None:
+    rows = [*ROWS, *(row(name, (0.0, 0.0, 0.0), batch=8) for name in ("slim-20", "slim-40"))]
+    assert len(only(curves(STUDY, ARTIFACTS, rows, (), RATIOS))["points"]) == 4
+
+
+@pytest.mark.parametrize("devices", [("pi",), ("pi", "nuc")])
+def test_transfer_over_devices(devices: tuple[str, ...]) -> None:
+    rows = [row("slim-40", None, device=device) for device in devices]
+    ratios = by_key([ratio("slim-40", 0.5), ratio("slim-40", 0.75, device="nuc")])
+    found = transfer(STUDY, rows, ratios)
+    if len(devices) == 1:
+        assert found == []
+        return
+    assert [place["ratio"] for place in only(found)["places"]] == [0.5, 0.75]
+    assert found[0]["spread"] == pytest.approx(1.5)
+
+
+def test_transfer_over_networks() -> None:
+    variants = {
+        "dense": {"from": None},
+        "other": {"from": None},
+        "dense-slim": {**pruned(0.4), "recipe": "slim"},
+        "other-slim": {**pruned(0.4, "other"), "recipe": "slim"},
+    }
+    rows = [row(name, None) for name in variants]
+    found = transfer({**STUDY, "variants": variants}, rows, by_key([ratio("dense-slim", 0.5)]))
+    assert [(p["network"], p["ratio"]) for p in only(found)["places"]] == [
+        ("dense", 0.5),
+        ("other", None),
+    ]
+    assert found[0]["places"][1]["reason"] == "it was not compared with its baseline"
+    assert found[0]["spread"] is None
