@@ -10,12 +10,12 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit
 demo: $(VENV)/run.installed  ## The main job, with this machine as the device
 	$(BIN)/edgeproof run examples/digits/study.yaml
 
-test: $(VENV)/author.installed  ## Everything that must pass before a change lands
+test: $(VENV)/dev.installed  ## Everything that must pass before a change lands
 	./setup.sh tools
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest
 
-lint: $(VENV)/author.installed
+lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -30,11 +30,6 @@ requirements: $(VENV)/dev.installed  ## Settle all versions anew, with hashes
 	$(COMPILE) --python-version 3.11 pyproject.toml --extra dev -o requirements/dev.txt
 	$(COMPILE) --python-version 3.11 pyproject.toml -c requirements/dev.txt -o requirements/run.txt
 	$(COMPILE) --python-version 3.8 requirements/agent.in -o requirements/agent.txt
-
-# What tests need beside the hashed requirements: the extra `author`.
-$(VENV)/author.installed: $(VENV)/dev.installed
-	./setup.sh author $(VENV)
-	@touch $@
 
 $(VENV)/%.installed: requirements/%.txt requirements/bootstrap.txt pyproject.toml setup.sh
 	./setup.sh venv $(PYTHON) $(VENV) $<

@@ -1,7 +1,6 @@
 #!/bin/sh
 # Installs what edgeproof needs.
 #   setup.sh venv PYTHON FOLDER REQUIREMENTS   a virtual environment with pinned packages
-#   setup.sh author FOLDER                     torch into that environment (extra `author`)
 #   setup.sh tools                             what the tests need of the system (Debian)
 set -eu
 
@@ -44,11 +43,6 @@ lacking() {
     for pair in "$@"; do
         PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null || echo "${pair##*:}"
     done
-}
-
-author() {
-    # pip, not uv: it also takes a build without CUDA from a folder that the machine names for it.
-    "$1/bin/pip" install --quiet --disable-pip-version-check torch==2.13.0 torch-pruning==1.6.1
 }
 
 tools() {

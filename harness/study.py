@@ -150,6 +150,8 @@ class Study(Model):
             yield ("dataset", "file"), self.folder / self.dataset.file
         if self.calibration:
             yield ("calibration", "file"), self.folder / self.calibration.file
+        for name, other in (self.robustness.ood if self.robustness else {}).items():
+            yield ("robustness", "ood", name, "file"), self.folder / other.file
         for name, variant in self.variants.items():
             for step in ("prune", "quantize"):
                 given = getattr(getattr(variant, step), "calibration", None)

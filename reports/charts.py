@@ -71,28 +71,6 @@ def throughput_chart(points: Sequence[Point]) -> Spec:
     return _spec(chart)
 
 
-def sparsity_chart(points: Sequence[Point], title: str, runtimes: Sequence[str]) -> Spec:
-    """A value against sparsity; a line joins the points of the curve in each runtime."""
-    variants = list(dict.fromkeys(point["variant"] for point in points))
-    data = _data(points)
-    x = alt.X("sparsity:Q", axis=alt.Axis(format="~%"), title="share of zero weights")
-    y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=False, padding=12))
-    line = alt.Chart(data).transform_filter("datum.curve").mark_line(color=INK, strokeWidth=1.2)
-    dots = alt.Chart(data).mark_point(filled=True, size=75, opacity=0.95)
-    shapes = alt.Scale(domain=list(runtimes))
-    ink = alt.Legend(symbolFillColor=INK, symbolStrokeColor=INK)
-    layers = alt.layer(
-        line.encode(x=x, y=y, detail="runtime:N"),
-        dots.encode(
-            x=x,
-            y=y,
-            color=alt.Color("variant:N", sort=variants, scale=_palette(variants), title="variant"),
-            shape=alt.Shape("runtime:N", scale=shapes, title="runtime", legend=ink),
-        ),
-    )
-    return _spec(layers.properties(width=300, height=210))
-
-
 def curve_chart(points: Sequence[Point], title: str) -> Spec:
     """A value against the share taken away: a line a kind of pruning, a panel a place.
 
@@ -107,7 +85,8 @@ def curve_chart(points: Sequence[Point], title: str) -> Spec:
         .mark_rect(color=FINDING_COLOURS["faster"], opacity=0.1)
         .transform_filter("datum.holds > 0")
         .transform_aggregate(until="min(holds)")
-        .encode(x=alt.datum(0), x2=alt.X2("until:Q"))
+        .transform_calculate(none="0")
+        .encode(x=alt.X("none:Q", title="share taken away"), x2=alt.X2("until:Q"))
     )
     line = alt.Chart().mark_line(point=alt.OverlayMarkDef(filled=True, size=55))
     layers = alt.layer(band, line.encode(x=x, y=y, color=colour), data=_data(points))

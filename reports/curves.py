@@ -10,6 +10,9 @@ from reports.gates import Limit, Outcome, Ratios
 from reports.targets import judge_row
 
 Row = Mapping[str, Any]
+# A trained network has a stray zero here and there, and rounding to integers makes more.
+FEWEST_ZEROS = 0.05
+INTEGERS = frozenset({"int8", "uint8"})
 PLACE = ("device", "runtime", "precision_requested")
 
 
@@ -82,8 +85,15 @@ def _places(
     if not built.get("prune") and built.get("quantize"):
         return [(f"+ {built['quantize']['to']}", 0.0)]
     share = share_of(row, artifacts)
-    kind = kind_of(study, row["variant"]) or "as given"
-    return [] if share is None else [(kind, share)]
+    kind = kind_of(study, row["variant"])
+    if share is None or (not kind and not _stores_zeros(row, share)):
+        return []
+    return [(kind or "as given", share)]
+
+
+def _stores_zeros(row: Row, share: float) -> bool:
+    """Whether zeros are what was done to a file that was made elsewhere."""
+    return share >= FEWEST_ZEROS and row["precision_executed"] not in INTEGERS
 
 
 def _with_dense_end(

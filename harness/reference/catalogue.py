@@ -74,12 +74,15 @@ def describe(name: str) -> Description:
 
 
 def build(name: str, format: Format, path: Path, seed: int = 0) -> None:
-    """Write a network as a file, whole or not at all; the same seed gives the same bytes.
+    """Write a network as a file, whole or not at all, and its folder if need be.
+
+    The same seed gives the same bytes.
 
     Raises InputError for an unknown name or format, and where the TFLite writer is not installed.
     """
     graph = _graph(name)
     write = _writer(format)
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         write(graph, _weights(name, seed), name, part)

@@ -45,6 +45,7 @@ ELEMENTWISE = {
     "subtract": ("SUB", schema.SubOptionsT),
     "multiply": ("MUL", schema.MulOptionsT),
 }
+Shape = tuple[int, ...]
 SAME, VALID = schema.Padding.SAME, schema.Padding.VALID
 
 
@@ -131,12 +132,12 @@ class _Writer:
         filters = learnt.weight.transpose(2, 3, 0, 1).reshape(channels, 1, 1, -1)
         weight = self._model.constant(f"{name}.weight", filters)
         bias = self._model.constant(f"{name}.bias", np.tile(learnt.bias, factor**2))
-        squares = self._model.activation(f"{name}.squares", height, width, channels)
+        squares = self._model.activation(name, height, width, channels)
         inputs = [*self._sources(operation), weight, bias]
         self._model.operator("CONV_2D", inputs, [squares], _pointwise())
         options = schema.DepthToSpaceOptionsT()
         options.blockSize = factor
-        output = self.activation(operation.output)
+        output = self._after(operation, "map")
         self._model.operator("DEPTH_TO_SPACE", [squares], [output], options)
 
     @add.register
@@ -217,7 +218,7 @@ class _Writer:
         bias = self._model.constant(f"{name}.bias", np.zeros(1, dtype=np.float32))
         means = self._model.activation(name, *shape[:-1], 1)
         self._model.operator("CONV_2D", [shares, weight, bias], [means], _pointwise())
-        flat = self.activation(output)
+        flat = self._after(operation, "flat")
         self._reshaped(f"{name}.flat", means, flat, *_last(output))
 
     def _plain(
@@ -241,32 +242,40 @@ class _Writer:
         if activation in FUSED:
             self._model.operator(kind, inputs, [self.activation(output)], options, version)
             return
-        before = self._model.activation(f"{name}.sum", *_last(output))
+        # A layer is known by the tensor that it makes, so this one bears its name.
+        before = self._model.activation(name, *_last(output))
         self._model.operator(kind, inputs, [before], options, version)
-        if activation == "hard_sigmoid":
-            self._hard_sigmoid(operation, before)
-        elif activation == "hard_swish":
-            after = self.activation(output)
-            self._model.operator("HARD_SWISH", [before], [after], schema.HardSwishOptionsT())
-        elif activation == "sigmoid":
-            self._model.operator("LOGISTIC", [before], [self.activation(output)])
-        else:
-            gate = self._model.activation(f"{name}.gate", *_last(output))
-            self._model.operator("LOGISTIC", [before], [gate])
-            after = self.activation(output)
-            self._model.operator("MUL", [before, gate], [after], schema.MulOptionsT())
+        after = self._after(operation, f"{activation}")
+        self._unfused(name, activation, before, after, _last(output))
 
-    def _hard_sigmoid(self, operation: Operation, before: int) -> None:
-        # The format has none: relu6(x + 3) / 6.
-        name, output = operation.name, operation.output
-        options = schema.AddOptionsT()
-        options.fusedActivationFunction = Fused.RELU6
-        three = self._model.constant(f"{name}.three", np.array([3], dtype=np.float32))
-        sixth = self._model.constant(f"{name}.sixth", np.array([1 / 6], dtype=np.float32))
-        clipped = self._model.activation(f"{name}.clipped", *_last(output))
-        self._model.operator("ADD", [before, three], [clipped], options)
-        after = self.activation(output)
-        self._model.operator("MUL", [clipped, sixth], [after], schema.MulOptionsT())
+    def _after(self, operation: Operation, step: str) -> int:
+        """Add the output of an operation whose first operator took its name."""
+        place = self.activation(operation.output)
+        if operation.output.name == operation.name:
+            self._model.rename(place, f"{operation.name}.{step}")
+        return place
+
+    def _unfused(
+        self, name: str, activation: Activation | None, before: int, after: int, shape: Shape
+    ) -> None:
+        match activation:
+            case "hard_swish":
+                self._model.operator("HARD_SWISH", [before], [after], schema.HardSwishOptionsT())
+            case "sigmoid":
+                self._model.operator("LOGISTIC", [before], [after])
+            case "silu":
+                gate = self._model.activation(f"{name}.gate", *shape)
+                self._model.operator("LOGISTIC", [before], [gate])
+                self._model.operator("MUL", [before, gate], [after], schema.MulOptionsT())
+            case "hard_sigmoid":
+                # The format has none: relu6(x + 3) / 6.
+                three = self._model.constant(f"{name}.three", np.array([3], dtype=np.float32))
+                sixth = self._model.constant(f"{name}.sixth", np.array([1 / 6], dtype=np.float32))
+                options = schema.AddOptionsT()
+                options.fusedActivationFunction = Fused.RELU6
+                clipped = self._model.activation(f"{name}.clipped", *shape)
+                self._model.operator("ADD", [before, three], [clipped], options)
+                self._model.operator("MUL", [clipped, sixth], [after], schema.MulOptionsT())
 
     def _padded(self, operation: Convolution | MaxPool) -> int:
         """Return the place of the source, padded if SAME would pad a strided window unevenly.
@@ -304,5 +313,5 @@ def _pointwise() -> Any:
     return options
 
 
-def _last(tensor: Tensor) -> tuple[int, ...]:
+def _last(tensor: Tensor) -> Shape:
     return (*tensor.positions, tensor.channels)

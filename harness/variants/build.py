@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import artifact, family
+from harness.dataset import Recipe
 from harness.documents import unknown
 from harness.errors import InputError
 from harness.study import Study
@@ -261,7 +262,7 @@ def _feeds(task: Task, step: Prune | Quantize) -> Feeds:
             next_step="give the study `calibration: {file: FILE.npz, inputs: KEY, samples: 100}`",
         )
     path = task.study.folder / calibration.file
-    return samples.load(path, calibration.keys, calibration.samples)
+    return samples.load(path, calibration.keys, calibration.samples, _recipe(task))
 
 
 def _parity_samples(task: Task) -> tuple[Feeds, bool]:
@@ -269,12 +270,19 @@ def _parity_samples(task: Task) -> tuple[Feeds, bool]:
     given = task.calibration(task.variant.quantize) or task.calibration(task.variant.prune)
     if given:
         count = min(given.samples, PARITY_SAMPLES)
-        return samples.load(task.study.folder / given.file, given.keys, count), True
+        path = task.study.folder / given.file
+        return samples.load(path, given.keys, count, _recipe(task)), True
     dataset = task.study.dataset
     if dataset:
-        return samples.load(task.study.folder / dataset.file, dataset.keys, PARITY_SAMPLES), True
+        path = task.study.folder / dataset.file
+        return samples.load(path, dataset.keys, PARITY_SAMPLES, _recipe(task)), True
     shapes = task.variant.shapes
     return samples.random(task.source, task.source_format, shapes), False
+
+
+def _recipe(task: Task) -> Recipe | None:
+    dataset = task.study.dataset
+    return list(dataset.preprocess) if dataset and dataset.preprocess else None
 
 
 def _told(step: str, found: Parity, real: bool) -> ParityCheck:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.artifact import Shapes, Unresolvable, inspect, resolve_inputs
+from harness.dataset import Recipe, preprocessed, stored_recipe
 from harness.documents import unknown
 from harness.errors import InputError
 from harness.variants.network import Feeds
@@ -17,15 +17,15 @@ from harness.variants.network import Feeds
 RANDOM_SAMPLES = 8
 
 
-def load(path: Path, keys: Mapping[str, str], count: int) -> dict[str, Any]:
-    """Read the first samples of an .npz file by model input, preprocessed as its recipe says."""
-    try:
-        with np.load(path) as archive:
-            return {name: _rows(path, archive, key, count) for name, key in keys.items()}
-    except FileNotFoundError:
-        raise InputError("no such file of samples", where=str(path)) from None
-    except (OSError, ValueError, zipfile.BadZipFile):
-        raise InputError("is damaged or no .npz file", where=str(path)) from None
+def load(path: Path, keys: Mapping[str, str], count: int, recipe: Recipe | None = None) -> Feeds:
+    """Read the first samples of an .npz file by model input, preprocessed as on the device.
+
+    The file's own recipe goes before `recipe`, the dataset's.
+    """
+    steps = stored_recipe(path) or recipe or ()
+    with np.load(path) as archive:
+        rows = {name: _rows(path, archive, key, count) for name, key in keys.items()}
+    return {name: preprocessed(path, list(steps), values) for name, values in rows.items()}
 
 
 def _rows(path: Path, archive: Any, key: str, count: int) -> Any:

@@ -1,21 +1,15 @@
-"""Accuracy on the device, and what sparsity costs and brings."""
+"""Accuracy on the device, and the files that it belongs to."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-from reports.charts import sparsity_chart
-from reports.layout import Chart, Column, Document, Row, Section, Table
-from reports.names import LONGEST_LABEL, Names
+from reports.layout import Column, Document, Row, Section, Table
+from reports.names import Names
 from reports.recall import FEWEST_SAMPLES
 from reports.text import NOTHING, clean, mebibytes, percent
 
 ORDER = 60
-# A trained network has a stray zero here and there, and rounding to integers makes more.
-FEWEST_ZEROS = 0.05
-INTEGERS = frozenset({"int8", "uint8"})
-BYTES_PER_MIB = 2**20
 _WITHOUT = ("batch", "threads", "scenario")
 _SHARES = {
     "top-1": "top1",
@@ -35,7 +29,7 @@ _DETAILS = frozenset({"top-5", "samples"})
 def section(document: Document) -> Section:
     rows = _distinct(document["results"])
     if not rows:
-        return Section("Accuracy and sparsity", ["The run has no cells."], detail=True)
+        return Section("Accuracy", ["The run has no cells."], detail=True)
     words = [
         "Each file is evaluated once in each runtime, on the samples of the dataset. A drop is the "
         "baseline's value minus this variant's on the same samples; below zero is a gain. "
@@ -48,14 +42,10 @@ def section(document: Document) -> Section:
             "recall and of the largest loss heed all classes at once (Bonferroni); classes with "
             f"fewer than {FEWEST_SAMPLES} samples are left out."
         )
-    charts = _charts(document, rows)
-    if not charts:
-        words.append("There is no curve to draw: no two cells have both a sparsity and a value.")
     return Section(
-        "Accuracy and sparsity",
+        "Accuracy",
         words,
         tables=[_table(document, rows), *classes, _files(document, rows)],
-        charts=charts,
         detail=True,
     )
 
@@ -154,58 +144,3 @@ def _files(document: Document, rows: Sequence[Row]) -> Table:
         for row in rows
     ]
     return Table("The file", columns, body).filled()
-
-
-def _charts(document: Document, rows: Sequence[Row]) -> list[Chart]:
-    rows = [row for row in rows if row["status"] == "ok"]
-    batch = min((row["batch"] for row in rows), default=1)
-    runtimes = list(dict.fromkeys(_place(document, row) for row in rows))
-    measures = {
-        "Top-1 accuracy": [(row, row["accuracy"]["top1"]) for row in rows],
-        f"p50, ms (batch {batch})": [
-            (row, row["latency_ms"]["p50"]) for row in rows if row["batch"] == batch
-        ],
-        "Compressed size, MiB": [
-            (row, None if (size := row["compressed_bytes"]) is None else size / BYTES_PER_MIB)
-            for row in rows
-        ],
-    }
-    charts = []
-    for title, found in measures.items():
-        points = [
-            _point(document, row, value)
-            for row, value in found
-            if value is not None and row["sparsity"] is not None
-        ]
-        if len(points) > 1:
-            charts.append(_chart(title, points, runtimes))
-    return charts
-
-
-def _chart(title: str, points: list[dict[str, Any]], runtimes: Sequence[str]) -> Chart:
-    line = "the line joins the baseline and the float variants that store zeros"
-    caption = f"{title} against sparsity; {line}"
-    return Chart(caption, lambda: sparsity_chart(points, title, runtimes))
-
-
-def _point(document: Document, row: Row, value: float) -> dict[str, Any]:
-    return {
-        "variant": clean(row["variant"], LONGEST_LABEL),
-        "runtime": _place(document, row),
-        "sparsity": row["sparsity"],
-        "value": value,
-        "curve": _on_curve(document, row),
-    }
-
-
-def _place(document: Document, row: Row) -> str:
-    several = len({other["device"] for other in document["results"]}) > 1
-    place = f"{row['device']} · {row['runtime']}" if several else row["runtime"]
-    return clean(place, LONGEST_LABEL)
-
-
-def _on_curve(document: Document, row: Row) -> bool:
-    """The baseline, and what has zeros stored among float weights: fewer channels leave none."""
-    if row["variant"] == document["baseline"]:
-        return True
-    return row["sparsity"] >= FEWEST_ZEROS and row["precision_executed"] not in INTEGERS

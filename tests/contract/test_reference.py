@@ -231,6 +231,21 @@ def test_tflite_for_old_boards(name: str, tmp_path: Path) -> None:
     assert not any(start % 16 for start in starts)
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_both_files_name_layers_alike(name: str, tmp_path: Path) -> None:
+    """So that `leave:` of a study means the same layers in both; but an output names its own."""
+    graph, learnt = small(name)
+    to_onnx.write(graph, learnt, name, tmp_path / "net.onnx")
+    to_tflite.write(graph, learnt, name, tmp_path / "net.tflite")
+    nodes = {it.name for it in onnx.load(tmp_path / "net.onnx").graph.node}
+    main = tflite.Model.GetRootAs((tmp_path / "net.tflite").read_bytes(), 0).Subgraphs(0)
+    tensors = [main.Tensors(at).Name().decode() for at in range(main.TensorsLength())]
+    assert len(set(tensors)) == len(tensors)
+    layers = {it.name for it in graph.operations if isinstance(it, Weighted)}
+    assert layers <= nodes
+    assert layers - {"fc", "classifier"} <= set(tensors)
+
+
 def _address(values: Array) -> int:
     return int(values.__array_interface__["data"][0])
 

@@ -161,8 +161,8 @@ def sliced(net: Net) -> Any:
 
 def gathered(net: Net) -> Any:
     maps = net.conv(net.input(3, 8, 8), "stem", 8)
-    picked = ops.gather(maps, ints(7, 0, -3, 2, 2), ops.constant(np.int64(1)))
-    return net.head(picked, 5)
+    picked = ops.gather(maps, ints(7, 0, -3, 2, 2, 1, 3, 4, 6), ops.constant(np.int64(1)))
+    return net.head(picked, 9)
 
 
 def first_token(net: Net) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openvino
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -81,10 +82,14 @@ def test_the_output_comes_nearer_on_samples_that_were_not_seen(tmp_path: Path) -
         assert np.array_equal(network.constant(name), dense.constant(name))
 
 
-@pytest.mark.parametrize("format", ["onnx", "tflite"])
-def test_real_networks_of_either_layout(format: str) -> None:
-    """The TFLite file has its activations fused to the layers, which the targets must not see."""
-    dense, network = (open_network(DIGITS / f"models/dense.{format}", format) for _ in range(2))
+@pytest.mark.parametrize("format", ["onnx", "tflite", "openvino"])
+def test_real_networks_of_every_format(tmp_path: Path, format: str) -> None:
+    """TFLite fuses activations to its layers, OpenVINO adds biases in operators of their own."""
+    path = DIGITS / f"models/dense.{format}"
+    if format == "openvino":
+        path = tmp_path / "dense.xml"
+        openvino.save_model(openvino.convert_model(DIGITS / "models/dense.onnx"), path, False)
+    dense, network = open_network(path, format), open_network(path, format)
     with np.load(DIGITS / "eval.npz") as file:
         images = file["x"][:10]
     leave = [layer.node.name for layer in network.graph.layers()]

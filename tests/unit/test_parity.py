@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import InputError
-from harness.variants.parity import Array, Kind, ParityError, check
+from harness.variants.network import Array
+from harness.variants.parity import Kind, ParityError, check
 
 RANDOM = np.random.default_rng(7)
 LOGITS: Array = RANDOM.normal(size=(200, 10)).astype(np.float32)

@@ -141,7 +141,7 @@ def test_the_page_stands_alone(page: str) -> None:
     check_page(page)
     assert page.startswith("<!doctype html>")
     assert 'name="viewport"' in page and "prefers-color-scheme: dark" in page
-    assert page.count("<svg") == 6
+    assert page.count("<svg") == 8
 
 
 def test_ids_are_unique_on_the_page(page: str) -> None:

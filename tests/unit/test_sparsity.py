@@ -29,7 +29,7 @@ def asked(method: str, **keys: Any) -> Prune:
     return Prune.model_validate({"method": method, "calibration": CALIBRATION, **keys})
 
 
-def scores_of(draw: st.DrawFn, shape: tuple[int, ...]) -> Any:
+def scores_of(draw: Any, shape: tuple[int, ...]) -> Any:
     """Draw scores, many of them equal."""
     seed = draw(st.integers(0, 99))
     return np.random.default_rng(seed).integers(0, draw(st.sampled_from([1, 3, 999])), shape) / 7

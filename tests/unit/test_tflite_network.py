@@ -111,7 +111,8 @@ def test_attention_heads_go_whole(tmp_path: Path) -> None:
 
 def test_the_digits_network_loses_40_percent(tmp_path: Path) -> None:
     slim = networks.open(check_slim(DIGITS, tmp_path, sparsity=0.4))
-    assert slim.constant("head.weight").shape == (10, 96)
+    classes, channels_left = slim.constant("head.weight").shape
+    assert classes == 10 and 90 <= channels_left <= 102  # of 160
     model = tflite_file.read(tmp_path / "slim.tflite")
     assert model.signatureDefs[0].signatureKey == b"serving_default"
     tensors = model.subgraphs[0].tensors

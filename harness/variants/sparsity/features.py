@@ -24,7 +24,8 @@ def unfolded(product: Product, data: Array, limit: int | None = None, seed: int 
     """Return a product's features as float32 [groups, columns, positions].
 
     Positions count through all axes of the output but its channels, in the data's order of axes;
-    of more than `limit` a random choice stays, the same for outputs of the same size.
+    of more than `limit` a random choice stays, the same for outputs of the same size. Positions
+    that only a transposed convolution's output padding adds are not among them.
     """
     window = product.window
     spatial = window.axes if window else ()

@@ -1,1 +1,0 @@
-"""Compression with the training code at hand: schedules, masks, checkpoints (extra `author`)."""
