@@ -30,6 +30,7 @@ requirements: $(VENV)/dev.installed  ## Settle all versions anew, with hashes
 	$(COMPILE) --python-version 3.11 pyproject.toml --extra dev -o requirements/dev.txt
 	$(COMPILE) --python-version 3.11 pyproject.toml -c requirements/dev.txt -o requirements/run.txt
 	$(COMPILE) --python-version 3.8 requirements/agent.in -o requirements/agent.txt
+	$(COMPILE) --python-version 3.12 requirements/onnx2tf.in -o requirements/onnx2tf.txt
 
 $(VENV)/%.installed: requirements/%.txt requirements/bootstrap.txt pyproject.toml setup.sh
 	./setup.sh venv $(PYTHON) $(VENV) $<

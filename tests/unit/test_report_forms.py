@@ -165,7 +165,7 @@ def test_every_section_is_on_the_page(page: str) -> None:
         "Comparison",
         "Latency",
         "Throughput",
-        "Accuracy and sparsity",
+        "Accuracy",
         "Memory and load",
         "Failures, unsupported cells and flags",
         "How steady it was",
