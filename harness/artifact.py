@@ -46,7 +46,7 @@ class Artifact:
     bytes: int
     compressed_bytes: int  # zlib, level 9: what a download or an update would carry
     contents: Contents
-    provenance: Mapping[str, Any] | None = None  # <stem>.json beside the file: how it was made
+    provenance: Mapping[str, Any] | None = None  # the .json beside the file: how it was made
 
     @property
     def inputs(self) -> tuple[Port, ...]:
@@ -209,9 +209,12 @@ def _weigh(files: Sequence[Path]) -> _Weight:
 
 
 def _provenance(path: Path) -> Mapping[str, Any] | None:
-    """Read the sidecar; one that is none of ours is no error, since anything may lie there."""
-    try:
-        data = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return data if isinstance(data, dict) else None
+    """Read the manifest of a built file, else a sidecar; anything may lie there, so no error."""
+    for sidecar in (path.with_name(path.name + ".json"), path.with_suffix(".json")):
+        try:
+            data = json.loads(sidecar.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            continue
+        if isinstance(data, dict):
+            return data
+    return None

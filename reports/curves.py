@@ -53,9 +53,11 @@ def curves(
 
 def share_of(row: Row, artifacts: Mapping[str, Row]) -> float | None:
     """How much was taken away: as the manifest says, else the zeros in the file."""
-    reached = _manifest(row, artifacts).get("sparsity") or {}
-    share: float | None = reached.get("reached", row["sparsity"])
-    return share
+    found = _manifest(row, artifacts)
+    if "sparsity" not in found:
+        zeros: float | None = row["sparsity"]
+        return zeros
+    return found["sparsity"]["reached"] if found["sparsity"] else 0.0
 
 
 def kind_of(study: Row, variant: str) -> str:
