@@ -11,6 +11,7 @@ from reports import conditions
 from reports.assessment import Assessment
 from reports.index import Taken
 from reports.noise import call_overhead_share
+from reports.run import ArtifactRecord
 from reports.stats import fewest_for_signed_rank
 from reports.text import number
 
@@ -62,6 +63,17 @@ def flags(
     if event is not None and event["nonfinite"]:
         found.append(f"{event['nonfinite']} samples gave NaN or infinite scores")
     return found
+
+
+def file_flags(artifact: ArtifactRecord | None) -> Iterator[str]:
+    """What makes a comparison with the file's parent unequal."""
+    made = (artifact.provenance or {}) if artifact else {}
+    if made.get("widened"):
+        yield (
+            "its parent stores weights in fewer bits, this file in float32: part of a gain may be "
+            f"that. A fair baseline is {{from: {made['parent']['variant']}, "
+            f"formats: [{made['format']}]}}"
+        )
 
 
 def evaluation_flags(found: Assessment, preprocessed_apart: str | None) -> Iterator[str]:

@@ -9,7 +9,7 @@ from agents import wire
 from reports import launchwise, server, stats, sustained
 from reports.estimate import Estimate
 from reports.evaluated import put_evaluation
-from reports.flags import evaluation_flags, flags
+from reports.flags import evaluation_flags, file_flags, flags
 from reports.gates import FLOWING, WAITING, WATCHED
 from reports.index import Index, Taken
 from reports.noise import noise_row, variance_row
@@ -55,7 +55,11 @@ def result_row(found: Index, record: CellRecord, baseline: CellRecord | None) ->
     builder.put_noise(noise_row(found, record, good), variance_row(good), reason)
     event, noise = found.event(record), builder.row["noise"]
     told = flags(record.cell, launches, good, event, precision, noise)
-    builder.row["flags"] = [*told, *evaluation_flags(assessed, found.preprocessed_apart)]
+    builder.row["flags"] = [
+        *told,
+        *file_flags(found.run.artifacts.get(record.cell["artifact"])),
+        *evaluation_flags(assessed, found.preprocessed_apart),
+    ]
     builder.row["reasons"] = builder.reasons
     return builder.row
 

@@ -21,7 +21,7 @@ from harness.variants.network import Feeds
 from harness.variants.networks import open_network
 from harness.variants.outputs import outputs
 from harness.variants.parity import Parity, check
-from harness.variants.prune import Pruned, prune, size
+from harness.variants.prune import Pruned, opened, prune, size, widened
 from harness.variants.quantize import quantize
 from harness.variants.recipe import Calibration, Prune, Quantize
 
@@ -122,6 +122,7 @@ class _Work:
     path: Path
     format: str
     pruned: Pruned | None = None
+    widened: bool = False
     checks: list[ParityCheck] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -131,6 +132,7 @@ def _built(task: Task) -> Manifest:
         feeds, real = _parity_samples(task)
         work = _Work(task.source, task.source_format)
         _prune(task, work, Path(scratch), feeds, real)
+        _open(task, work, Path(scratch), feeds, real)
         _convert(task, work, Path(scratch), feeds, real)
         _quantise(task, work, Path(scratch), feeds, real)
         _place(task, work)
@@ -148,9 +150,19 @@ def _prune(task: Task, work: _Work, scratch: Path, feeds: Feeds, real: bool) -> 
     source, target = work.path, scratch / f"pruned{suffix(work.format)}"
     calibration = _feeds(task, ask) if ask.needs_samples else None
     work.pruned = prune(source, work.format, target, ask, calibration, feeds)
-    work.path = target
+    work.path, work.widened = target, work.pruned.widened
     work.notes += work.pruned.notes
     work.checks += [_told(step, found, real) for step, found in work.pruned.parity.items()]
+
+
+def _open(task: Task, work: _Work, scratch: Path, feeds: Feeds, real: bool) -> None:
+    """Of a variant to which nothing else is done: the parent as all that are pruned see it."""
+    if task.variant.prune or task.variant.quantize or work.format != task.format:
+        return
+    target = scratch / f"plain{suffix(work.format)}"
+    again, parity = opened(work.path, work.format, target, feeds)
+    work.checks.append(_told("opening", parity, real))
+    work.path, work.widened = again, widened(work.path, again)
 
 
 def _convert(task: Task, work: _Work, scratch: Path, feeds: Feeds, real: bool) -> None:
@@ -226,6 +238,7 @@ def _manifest(task: Task, work: _Work) -> Manifest:
         epochs=0,
         seed=None,
         calibration=_calibration(task),
+        widened=work.widened,
         parity=tuple(work.checks),
         mask=manifest.Mask(file=mask.name, sha256=manifest.sha256_of(mask)) if pruned else None,
         tools=manifest.tools(),

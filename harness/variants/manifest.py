@@ -106,6 +106,9 @@ class Manifest(Model):
     epochs: int
     seed: int | None
     calibration: SampleSource | None
+    # Whether weights that the parent stores in fewer bits are float32 here: the file is larger, and
+    # a runtime that widened them at each inference no longer has to.
+    widened: bool
     parity: tuple[ParityCheck, ...]
     mask: Mask | None
     tools: dict[str, str]

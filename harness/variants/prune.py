@@ -32,6 +32,7 @@ class Pruned:
     before: Size
     after: Size
     parity: Mapping[str, Parity]  # by step
+    widened: bool
     notes: tuple[str, ...]
 
 
@@ -55,13 +56,13 @@ def prune(
     """
     network = open_network(source, format)
     before = size(network)
-    again = _open_again(source, format, target)
-    parity = {"opening": _same(source, again, format, samples, source)}
+    again, opening = opened(source, format, target, samples)
+    parity = {"opening": opening}
     change = _removed(network, ask, feeds) if ask.structured else _zeroed(network, ask, feeds)
     network.save(target)
     if change.kept is not None:
         parity["removal"] = _check_removal(source, format, target, change.kept, samples)
-    notes = [*_widened(source, again), *change.notes]
+    notes = list(change.notes)
     if ask.calibrate and feeds is not None:
         dense = open_network(source, format)
         notes += calibrate.calibrate(dense, network, feeds, change.masks, change.kept)
@@ -70,7 +71,14 @@ def prune(
     _check_masks(saved, change.masks, source)
     mask_file.write(mask_of(target), change.masks, change.kept)
     return Pruned(
-        target, mask_of(target), change.sparsity, before, size(saved), parity, tuple(notes)
+        target,
+        mask_of(target),
+        change.sparsity,
+        before,
+        size(saved),
+        parity,
+        widened(source, again),
+        tuple(notes),
     )
 
 
@@ -115,19 +123,17 @@ def _removed(network: Network, ask: Prune, feeds: Feeds | None) -> _Change:
     return _Change(reached, {}, done.kept, ())
 
 
-def _open_again(source: Path, format: str, target: Path) -> Path:
-    """Write the source as it is once opened: its graph simplified, its weights widened."""
+def opened(source: Path, format: str, target: Path, samples: Feeds) -> tuple[Path, Parity]:
+    """Write the source as it is once opened: its graph simplified, its weights float32."""
     again = target.with_name("opened-" + target.name)
     open_network(source, format).save(again)
-    return again
+    return again, _same(source, again, format, samples, source)
 
 
-def _widened(source: Path, again: Path) -> list[str]:
+def widened(source: Path, again: Path) -> bool:
+    """Whether the source stores weights in fewer bits than the same file once opened."""
     sizes = [sum(part.stat().st_size for part in _parts(path)) for path in (source, again)]
-    if sizes[1] < WIDENED * sizes[0]:
-        return []
-    told = f"{sizes[0] >> 10} KiB, as float32 {sizes[1] >> 10} KiB"
-    return [f"the parent stores weights in fewer bits ({told}): quantise to store them so again"]
+    return sizes[1] > WIDENED * sizes[0]
 
 
 def _parts(path: Path) -> list[Path]:
