@@ -10,12 +10,12 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit
 demo: $(VENV)/run.installed  ## The main job, with this machine as the device
 	$(BIN)/edgeproof run examples/digits/study.yaml
 
-test: $(VENV)/dev.installed  ## Everything that must pass before a change lands
+test: $(VENV)/author.installed  ## Everything that must pass before a change lands
 	./setup.sh tools
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest
 
-lint: $(VENV)/dev.installed
+lint: $(VENV)/author.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -34,6 +34,10 @@ requirements: $(VENV)/dev.installed  ## Settle all versions anew, with hashes
 
 $(VENV)/%.installed: requirements/%.txt requirements/bootstrap.txt pyproject.toml setup.sh
 	./setup.sh venv $(PYTHON) $(VENV) $<
+	@touch $@
+
+$(VENV)/author.installed: $(VENV)/dev.installed
+	./setup.sh author $(VENV)
 	@touch $@
 
 clean:

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what edgeproof needs.
 #   setup.sh venv PYTHON FOLDER REQUIREMENTS   a virtual environment with pinned packages
+#   setup.sh author FOLDER                     torch, for compression with training code, into it
 #   setup.sh tools                             what the tests need of the system (Debian)
 set -eu
 
@@ -36,6 +37,11 @@ venv() {
         -r "$requirements"
     "$folder/bin/uv" pip install --quiet --python "$folder/bin/python" --no-deps \
         --no-build-isolation --editable .
+}
+
+# With pip, which takes a CPU build of torch where one lies at hand; uv would not.
+author() {
+    "$1/bin/pip" install --quiet --disable-pip-version-check torch==2.13.0 torch-pruning==1.6.1
 }
 
 # What the machine lacks of these commands' packages: COMMAND:PACKAGE ...

@@ -40,12 +40,10 @@ def values(
 
 
 def start(model: Any, where: str) -> Any:
-    """Start a model in onnxruntime, on one core and as it is; InputError if it is refused."""
+    """Start a model in onnxruntime, on one core; InputError if it is refused."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    # Fused operators would not compute what lies between them.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(
@@ -91,12 +89,15 @@ def _first(values: Array, batches: set[int]) -> Array:
 
 
 def _showing(file: File, tensors: Sequence[str]) -> Any:
-    """Copy the model and make the tensors outputs of it."""
+    """Copy the model and make the tensors its only outputs: what they do not need is not run."""
     model = onnx.ModelProto()
     model.CopyFrom(file.model)
-    known = {port.name for port in model.graph.output}
-    wanted = [name for name in dict.fromkeys(tensors) if name not in known]
-    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted)
+    if tensors:
+        known = {port.name: port for port in file.graph.output}
+        del model.graph.output[:]
+        model.graph.output.extend(
+            known.get(name, onnx.ValueInfoProto(name=name)) for name in dict.fromkeys(tensors)
+        )
     return model
 
 
