@@ -41,6 +41,13 @@ def _onnx(source: Path, target: Path) -> list[str]:
     large = {name for name in file.constants if _too_large(file.constant(name))}
     layers = [node for node in file.graph.node if node.op_type in WEIGHTED]
     _check((name for node in layers for name in node.input if name in large), source)
+    read = {name for node in layers for name in node.input if name in file.constants}
+    if read and all(file.constant(name).dtype == np.float16 for name in read):
+        raise InputError(
+            "stores its weights in float16 already",
+            where=str(source),
+            next_step="leave `quantize: {to: fp16}` out",
+        )
     # Others are masks and limits (-1e9 before a softmax): what reads them stays as it is.
     kept = [node.name for node in file.graph.node if large.intersection(node.input)]
     try:

@@ -198,6 +198,12 @@ def test_float16_agrees_and_keeps_its_ports(tmp_path: Path, format: str) -> None
     assert sizes[1] < 0.6 * sizes[0]
 
 
+def test_a_file_in_float16_is_not_halved_again(tmp_path: Path) -> None:
+    halve(model(tmp_path, "onnx"), "onnx", tmp_path / "half.onnx")
+    with pytest.raises(InputError, match="in float16 already"):
+        halve(tmp_path / "half.onnx", "onnx", tmp_path / "again.onnx")
+
+
 def test_weights_beyond_float16_are_refused(tmp_path: Path) -> None:
     source = residual(tmp_path / "net.onnx", factor=1e6)
     with pytest.raises(InputError, match=r"'first\.weight' go beyond 65504"):
