@@ -1,8 +1,9 @@
-"""An evaluation: one model file in one runtime, loaded once and run over all sets of samples."""
+"""An evaluation: one model file in one runtime answers the dataset, later what is made of it."""
 
 from __future__ import annotations
 
 import math
+import os
 import time
 from typing import Any, Dict, Iterator, List, Literal, NamedTuple, Optional
 
@@ -24,14 +25,19 @@ class Set(NamedTuple):
     samples: int
     corruption: Optional[List[Any]]  # of agents.corruptions.Corruption
 
-    def scored(self, reason: Optional[str], answers: Dict[str, Any]) -> wire.Scored:
-        """Make the record of what came back."""
+    def __str__(self) -> str:
+        return "{} {}".format(self.name, self.severity) if self.severity else self.name
+
+    def scored(self, found: Dict[str, Any], reason: Optional[str] = None) -> wire.Scored:
+        """Make the record of what came back, or of why nothing did."""
+        answers = found.get("answers", {})
         return {
             "name": self.name,
             "kind": self.kind,
             "severity": self.severity,
             "samples": self.samples,
             "reason": reason,
+            "seconds": found.get("seconds", 0.0),
             "classes": answers.get("classes"),
             "positive": answers.get("positive"),
             "boxes": answers.get("boxes"),
@@ -39,8 +45,8 @@ class Set(NamedTuple):
         }
 
 
-def run(bench: Bench, evaluation: wire.Evaluation) -> wire.EvaluationEvent:
-    """Evaluate in a process of its own: its memory must not be part of a timed cell's peak."""
+def run(bench: Bench, evaluation: wire.Evaluation) -> Optional[wire.EvaluationEvent]:
+    """Load a model and have it answer the dataset itself; null when a stop came first."""
     clock = time.monotonic()
     cell = bench.job["cells"][evaluation["cell"]]
     event: wire.EvaluationEvent = {
@@ -57,44 +63,39 @@ def run(bench: Bench, evaluation: wire.Evaluation) -> wire.EvaluationEvent:
         "seconds": 0.0,
         "executed": {},
     }
+    asked = Asked(bench, evaluation)
     try:
-        fill(event, bench, cell, clock + bench.job["budget_s"])
+        if not fill(event, bench.job, asked):
+            return None
     except process.WorkerError as error:
         event["status"] = "unsupported" if error.status == "unsupported" else "failed"
         event["reason"] = error.reason
+    finally:
+        asked.close()
     event["seconds"] = time.monotonic() - clock
     return event
 
 
-def fill(event: wire.EvaluationEvent, bench: Bench, cell: wire.Cell, deadline: float) -> None:
-    """Load the model and run every set; raises WorkerError when it fails without a corruption."""
-    request = bench.load_request(cell, trace=True)
-    worker = bench.spawn(cell, "evaluation")
-    try:
-        loaded = worker.ask(request, bench.timeout)
-        # At once: a trace of every inference would fill the disk.
-        executed = worker.ask({"do": "finish"}, bench.timeout)["executed"]
-        session = Asked(bench, cell, worker, loaded["first_ns"])
-        for number, one in enumerate(sets(bench.job)):
-            if number == 0:
-                found = session.ask(one)
-                for key in ("top", "nonfinite", "scores", "inputs_sha256"):
-                    event[key] = found[key]
-                event["sets"].append(one.scored(None, found["answers"]))
-            else:
-                event["sets"].append(session.try_to_ask(one, deadline))
-        event["executed"] = executed
-    finally:
-        worker.close()
+def fill(event: wire.EvaluationEvent, job: wire.Job, asked: "Asked") -> bool:
+    """Take in what a model answers, false when it was stopped; raises WorkerError if it fails."""
+    executed = asked.load()
+    if job["dataset"] is not None:
+        clean = Set("clean", "clean", 0, job["dataset"], job["dataset"]["samples"], None)
+        found = asked.ask(clean)
+        if found is None:
+            return False
+        for key in ("top", "nonfinite", "scores", "inputs_sha256"):
+            event[key] = found[key]
+        event["sets"] = [clean.scored(found)]
+        event["sets"] += [one.scored({}, wire.NOT_RUN) for one in further_sets(job)]
+    event["executed"] = executed
+    return True
 
 
-def sets(job: wire.Job) -> Iterator[Set]:
-    """List the sets of a job: the dataset itself, then what its robustness asks for."""
+def further_sets(job: wire.Job) -> Iterator[Set]:
+    """List the sets that robustness asks for."""
     dataset, more = job["dataset"], job["robustness"]
-    if dataset is None:
-        return
-    yield Set("clean", "clean", 0, dataset, dataset["samples"], None)
-    if more is None:
+    if dataset is None or more is None:
         return
     samples = min(more["samples"], dataset["samples"])
     for name in more["corruptions"]:
@@ -106,28 +107,58 @@ def sets(job: wire.Job) -> Iterator[Set]:
 
 
 class Asked:
-    """A loaded worker that is asked for one set after the other."""
+    """A model in a process of its own, which is asked for one set after the other.
+
+    Its memory must not be part of a timed cell's peak. `scores` is how those of the dataset were
+    read; null before.
+    """
 
     def __init__(
-        self, bench: Bench, cell: wire.Cell, worker: process.Process, first_ns: int
+        self, bench: Bench, evaluation: wire.Evaluation, scores: Optional[str] = None
     ) -> None:
         self.bench = bench
-        self.cell = cell
-        self.worker = worker
-        self.first_s = 1e-9 * first_ns
+        self.evaluation = evaluation["id"]
+        self.cell = bench.job["cells"][evaluation["cell"]]
+        self.scores = scores
+        self.worker: Optional[process.Process] = None
+        self.first_s = 0.0
         self.gone: Optional[str] = None  # why the worker answers no more
 
-    def ask(self, one: Set) -> Dict[str, Any]:
-        """Ask for the answers to one set; raises WorkerError with the reason."""
+    def load(self) -> wire.Executed:
+        """Start the worker and load the model; raises WorkerError. Returns what runs."""
+        request = self.bench.load_request(self.cell, trace=True)
+        self.worker = self.bench.spawn(self.cell, "evaluation")
+        self.first_s = 1e-9 * self.worker.ask(request, self.bench.timeout)["first_ns"]
+        # At once: a trace of every inference would fill the disk.
+        executed: wire.Executed = self.worker.ask({"do": "finish"}, self.bench.timeout)["executed"]
+        return executed
+
+    def close(self) -> None:
+        """End the worker."""
+        if self.worker is not None:
+            self.worker.close()
+
+    def ask(self, one: Set) -> Optional[Dict[str, Any]]:
+        """Ask for the answers to one set, null when stopped; raises WorkerError with the reason."""
+        assert self.worker is not None
+        dataset: Any = self.bench.job["dataset"]
         request = {
             "do": "evaluate",
             "dataset": one.dataset,
             "dataset_path": self.bench.blob(one.dataset["artifact"]),
             "samples": one.samples,
             "corruption": one.corruption,
+            "read_as": dict(dataset, scores=self.scores or dataset["scores"]),
+            "stop": os.path.join(self.bench.folder, wire.STOP_FILE),
         }
-        found: Dict[str, Any] = self.worker.ask(request, self.seconds(one))
-        return found
+        clock, answered = time.monotonic(), self.worker.answered_ns
+        try:
+            found: Optional[Dict[str, Any]] = self.worker.ask(request, self.seconds(one))
+        except process.WorkerError as error:
+            if self.worker.answered_ns == answered:
+                self.gone = error.reason
+            raise
+        return None if found is None else dict(found, seconds=time.monotonic() - clock)
 
     def seconds(self, one: Set) -> float:
         """Bound the time for a set: twice its first, slowest inference for every sample, and more.
@@ -141,16 +172,34 @@ class Asked:
         each = 2 * self.first_s + reading + NUMBER_S * numbers
         return max(self.bench.timeout, one.samples * each)
 
-    def try_to_ask(self, one: Set, deadline: float) -> wire.Scored:
-        """Ask for a set whose failure is a reason in it; a dead worker is asked no more."""
-        if self.gone is None and time.monotonic() > deadline:
-            self.gone = "the board-time budget ended"
-        if self.gone is not None:
-            return one.scored(self.gone, {})
-        answered = self.worker.answered_ns
+    def run(self, one: Set) -> Optional[wire.SetEvent]:
+        """Run one of the further sets, the first with loading the model; null when stopped.
+
+        A set that fails has a reason. When the model does not load, or the worker dies, it is that
+        of all that follow, too.
+        """
+        clock = time.monotonic()
+        if self.worker is None and self.gone is None:
+            self.try_to_load()
+        found: Optional[Dict[str, Any]] = {}
+        reason = self.gone
+        if reason is None:
+            try:
+                found = self.ask(one)
+            except process.WorkerError as error:
+                reason = error.reason
+        if found is None:
+            return None
+        return {
+            "kind": "set",
+            "evaluation": self.evaluation,
+            "scored": one.scored(found, reason),
+            "seconds": time.monotonic() - clock,
+        }
+
+    def try_to_load(self) -> None:
+        """Load the model, or keep the reason why it does not."""
         try:
-            return one.scored(None, self.ask(one)["answers"])
+            self.load()
         except process.WorkerError as error:
-            if self.worker.answered_ns == answered:
-                self.gone = error.reason
-            return one.scored(error.reason, {})
+            self.gone = error.reason

@@ -1,8 +1,9 @@
-"""The sets of samples that one loaded model answers: the dataset, then what is made of it."""
+"""The sets of samples that one loaded model answers: the dataset, or what is made of it."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from typing import Any, Dict, Iterator, List, Optional
 
 from agents import boxes, feed, pixels, scores, wire
@@ -10,7 +11,7 @@ from agents.corruptions import Corruption
 
 
 class Exam:
-    """Runs sets through a session. The first decides how the answers to all are read."""
+    """Runs sets through a session. What its first is read as, all are."""
 
     def __init__(self, session: Any, cell: wire.Cell) -> None:
         self.session = session
@@ -18,15 +19,21 @@ class Exam:
         self.dataset: Optional[wire.Dataset] = None
         self.reading: Optional[str] = None
 
-    def answer(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        """Run one set: `dataset` at `dataset_path`, its first `samples`, under a `corruption`."""
+    def answer(self, request: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+        """Run one set: `dataset` at `dataset_path`, its first `samples`, under a `corruption`.
+
+        Its outputs are read as those of the dataset `read_as`, which for the first set of all may
+        leave open how scores are read. Null when the file `stop` appears between two batches.
+        """
         dataset, path = request["dataset"], request["dataset_path"]
         if self.dataset is None:
-            self.dataset, self.reading = dataset, dataset["scores"]
+            self.dataset, self.reading = request["read_as"], request["read_as"]["scores"]
         corruption = Corruption(*request["corruption"]) if request["corruption"] else None
         batches = feed.sample_batches(path, dataset, self.cell, request["samples"], corruption)
         head, fingerprint = self.head(), Fingerprint()
         for arrays, truths in zip(batches, self.truths(path, dataset)):
+            if os.path.exists(request["stop"]):
+                return None
             count = len(next(iter(arrays.values())))
             fingerprint.add(arrays)
             head.add(self.outputs(arrays), None if truths is None else truths[:count], count)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
-from typing import IO, Any, Dict, Iterator, List, Optional, Set, Tuple
+from functools import partial
+from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, Optional, Set, Tuple
 
 from agents import evaluation, floor, launch, proc, wire
 from agents.bench import Bench
 from agents.journal import Journal
 
 IDENTITY = "supervisor.json"
-STOP = "stop"
+# What has the budget to itself: measuring (floor, evaluations, launches), and what comes after it.
+MEASURING, ROBUSTNESS = "measuring", "robustness"
 # A cell whose worker fails this often in a row is given up, so that it cannot eat the budget.
 GIVE_UP_AFTER = 2
+
+# What it is for, what the host is told, and what does it: null when a stop came first.
+Step = Tuple[str, str, Callable[[], Optional[Mapping[str, Any]]]]
 
 
 class Supervisor:
@@ -24,11 +30,17 @@ class Supervisor:
         self.bench = bench
         self.job = bench.job
         self.journal = Journal(bench.folder)
-        self.spent_s = 0.0
+        self.spent_s = {MEASURING: 0.0, ROBUSTNESS: 0.0}
         self.skip: Dict[str, str] = dict(self.job["skip"])
         self.failures: Dict[str, int] = {}
         self.has_floor = False
         self.done_evaluations: Set[str] = set(self.job["done_evaluations"])
+        # How the scores were read, by evaluation that went well.
+        self.readings: Dict[str, Optional[str]] = {}
+        self.done_sets: Set[Tuple[str, str, int]] = set()
+        for key, answered in self.job["answered"].items():
+            self.readings[key] = answered["scores"]
+            self.done_sets.update((key, name, severity) for name, severity in answered["sets"])
         self.done_launches: Set[Tuple[str, int]] = {
             (group, ordinal) for group, ordinal in self.job["done_launches"]
         }
@@ -37,16 +49,21 @@ class Supervisor:
 
     def learn(self, event: Dict[str, Any]) -> None:
         """Take in an event of the journal, new or from before a restart."""
+        if event["kind"] in ("floor", "evaluation", "launch"):
+            self.spent_s[MEASURING] += event["seconds"]
         if event["kind"] == "floor":
-            self.spent_s += event["seconds"]
             self.has_floor = True
         elif event["kind"] == "evaluation":
-            self.spent_s += event["seconds"]
             self.done_evaluations.add(event["evaluation"])
-            if event["status"] != "ok":
+            if event["status"] == "ok":
+                self.readings[event["evaluation"]] = event["scores"]
+            else:
                 self.skip_evaluated(event)
+        elif event["kind"] == "set":
+            self.spent_s[ROBUSTNESS] += event["seconds"]
+            done = event["scored"]
+            self.done_sets.add((event["evaluation"], done["name"], done["severity"]))
         elif event["kind"] == "launch":
-            self.spent_s += event["seconds"]
             self.done_launches.add((event["group"], event["ordinal"]))
             for record in event["cells"]:
                 self.count_failures(record)
@@ -65,35 +82,56 @@ class Supervisor:
             self.skip[cell] = record["reason"] or "failed"
 
     def run(self) -> None:
-        """Do what is left of the job, until it is done, stopped, or out of budget."""
+        """Do what is left of the job, until it is done, stopped, or out of its budgets."""
         reason = "done"
-        for what, action in self.steps():
-            if os.path.exists(os.path.join(self.bench.folder, STOP)):
+        for purpose, what, action in self.steps():
+            if os.path.exists(os.path.join(self.bench.folder, wire.STOP_FILE)):
                 reason = "stopped"
                 break
-            if self.spent_s >= self.job["budget_s"]:
+            if self.spent_s[purpose] >= self.job["budget_s"]:
                 reason = "budget"
+                continue
+            self.announce(purpose, what)
+            event = action()
+            if event is None:
+                reason = "stopped"
                 break
-            self.announce(what)
-            self.record(action())
+            self.record(event)
         finished = {"kind": "finished", "reason": reason, "attempt": self.job["attempt"]}
-        self.record(dict(finished, elapsed_s=self.spent_s))
+        self.record(dict(finished, elapsed_s=sum(self.spent_s.values())))
 
-    def steps(self) -> "Iterator[Tuple[str, Any]]":
-        """What is to be done, in order: floor, evaluations, then launches through all groups.
+    def steps(self) -> Iterator[Step]:
+        """What is to be done, in order: floor, evaluations, launches, then the sets of robustness.
 
         Every group gets its first launch before any gets its second, so that a budget that ends
-        early leaves each with as many as the others.
+        early leaves each with as many as the others. The sets come last, for they heat the board,
+        and have as much time again, so that they cost no launch and no launch costs them.
         """
         if not self.has_floor:
-            yield "the cost of measuring itself", lambda: floor.run(self.bench)
+            yield MEASURING, "the cost of measuring itself", partial(floor.run, self.bench)
         for item in self.job["evaluations"]:
             if item["id"] not in self.done_evaluations:
-                yield "evaluate " + item["id"], lambda item=item: evaluation.run(self.bench, item)
+                what = "evaluate " + item["id"]
+                yield MEASURING, what, partial(evaluation.run, self.bench, item)
         for group, ordinal in self.launches():
             if (group["id"], ordinal) not in self.done_launches and self.alive(group):
                 what = "{}: launch {} of {}".format(group["id"], ordinal + 1, group["launches"])
-                yield what, lambda g=group, o=ordinal: launch.run(self.bench, g, o, self.skip)
+                yield MEASURING, what, partial(launch.run, self.bench, group, ordinal, self.skip)
+        yield from self.sets()
+
+    def sets(self) -> Iterator[Step]:
+        """The sets of robustness that are not done, of each model that answered the dataset."""
+        for item in self.answering():
+            scores = self.readings[item["id"]]
+            with contextlib.closing(evaluation.Asked(self.bench, item, scores)) as asked:
+                for one in evaluation.further_sets(self.job):
+                    if (item["id"], one.name, one.severity) not in self.done_sets:
+                        what = "{}: {}".format(item["id"], one)
+                        yield ROBUSTNESS, what, partial(asked.run, one)
+
+    def answering(self) -> List[wire.Evaluation]:
+        """The evaluations that went well."""
+        return [item for item in self.job["evaluations"] if item["id"] in self.readings]
 
     def launches(self) -> Iterator[Tuple[wire.Group, int]]:
         """Every launch of the job, ordinal by ordinal."""
@@ -112,26 +150,30 @@ class Supervisor:
         left = [cell for cell in group["cells"] if cell not in self.skip]
         return not os.path.exists(enough) and len(left) >= (2 if group["kind"] == "runtime" else 1)
 
-    def announce(self, what: str) -> None:
+    def announce(self, purpose: str, what: str) -> None:
         """Tell the host what begins; of no worth after a crash, so not synced."""
-        done = len(self.done_evaluations) + len(self.done_launches)
+        done, total = self.progress(purpose)
         event: wire.DoingEvent = {
             "kind": "doing",
             "what": what,
             "done": done,
-            "total": self.total(),
-            "elapsed_s": self.spent_s,
+            "total": total,
+            "elapsed_s": self.spent_s[purpose],
         }
         self.journal.append(event, durable=False)
 
-    def total(self) -> int:
-        """Count the steps of the whole job, those of dead groups left out."""
+    def progress(self, purpose: str) -> Tuple[int, int]:
+        """Count the steps done and all those of the job, the launches of dead groups left out."""
+        if purpose == ROBUSTNESS:
+            each = len(list(evaluation.further_sets(self.job)))
+            return len(self.done_sets), len(self.answering()) * each
         launches = [
             (group["id"], ordinal)
             for group, ordinal in self.launches()
             if self.alive(group) or (group["id"], ordinal) in self.done_launches
         ]
-        return len(self.job["evaluations"]) + len(launches)
+        done = len(self.done_evaluations) + len(self.done_launches)
+        return done, len(self.job["evaluations"]) + len(launches)
 
     def record(self, event: Any) -> None:
         """Put an event on the disk and take it in."""

@@ -15,6 +15,11 @@ SERVER, COLD_START, SUSTAINED = "server", "cold-start", "sustained"
 SCENARIOS = (SINGLE_STREAM, MULTI_STREAM, OFFLINE, SERVER, COLD_START, SUSTAINED)
 
 Status = Literal["ok", "failed", "unsupported", "invalid"]
+# The reason of a set of samples that no SetEvent has told of.
+NOT_RUN = "the board time ended before this set was run"
+
+
+STOP_FILE = "stop"  # in a job's folder: the host ends the job
 
 
 def enough_file(group: str) -> str:
@@ -103,13 +108,20 @@ class Dataset(TypedDict):
 
 
 class Robustness(TypedDict):
-    """What else an evaluation runs: the dataset under corruptions, and sets from elsewhere."""
+    """What else evaluated models answer: the dataset under corruptions, and sets from elsewhere."""
 
     corruptions: List[str]  # names of agents/corruptions.py
     severities: List[int]  # 1..5
     samples: int  # the first so many of the dataset
     seed: int
     ood: Dict[str, Dataset]  # out-of-distribution sets by name; their labels are null
+
+
+class Answered(TypedDict):
+    """What the host has stored already of an evaluation that went well."""
+
+    scores: Optional[Literal["logits", "probabilities"]]  # as in EvaluationEvent
+    sets: List[List[Any]]  # [name, severity] of those of Robustness that were run
 
 
 class Runtime(TypedDict):
@@ -136,7 +148,7 @@ class Job(TypedDict):
     run: str
     device: str
     seed: int
-    budget_s: float
+    budget_s: float  # to measure, and as much again for the sets of robustness
     timing: Timing
     runtimes: Dict[str, Runtime]
     files: Dict[str, Dict[str, str]]  # artifact -> suffix -> sha256 of the file; the model's first
@@ -149,6 +161,7 @@ class Job(TypedDict):
     attempt: str  # names this start of the supervisor; its `finished` repeats it
     skip: Dict[str, str]  # cell -> reason: its evaluation failed in an earlier attempt
     done_evaluations: List[str]
+    answered: Dict[str, Answered]  # of done_evaluations those that went well
     done_launches: List[List[Any]]  # [group, ordinal]: stored by the host already
 
 
@@ -257,6 +270,7 @@ class Scored(TypedDict):
     severity: int  # 1..5 of a corruption, else 0
     samples: int
     reason: Optional[str]  # why there are no answers
+    seconds: float  # that answering took; 0 without answers
     # float32 [samples, 5]: best class, its probability, the label's probability (NaN without
     # labels), the sum of squared probabilities, the entropy in nats. A row of NaN: scores that are
     # not finite, or probabilities that are all zero.
@@ -269,7 +283,7 @@ class Scored(TypedDict):
 
 
 class EvaluationEvent(TypedDict):
-    """Journal line: one evaluation is complete."""
+    """Journal line: one model file has answered the dataset; SetEvents may add to it."""
 
     kind: Literal["evaluation"]
     evaluation: str
@@ -280,9 +294,19 @@ class EvaluationEvent(TypedDict):
     nonfinite: int  # samples with a NaN or infinite score
     scores: Optional[Literal["logits", "probabilities"]]  # how the scores were read
     inputs_sha256: Optional[str]  # of all samples as preprocessed: the same on every device
-    sets: List[Scored]  # the dataset itself first; empty without one
+    # The dataset itself first; empty without one. The others have the reason NOT_RUN.
+    sets: List[Scored]
     seconds: float
     executed: Executed
+
+
+class SetEvent(TypedDict):
+    """Journal line: a model has answered one more set of its evaluation, or could not."""
+
+    kind: Literal["set"]
+    evaluation: str
+    scored: Scored
+    seconds: float  # with loading the model, in the first
 
 
 class FloorEvent(TypedDict):
@@ -297,7 +321,10 @@ class FloorEvent(TypedDict):
 
 
 class DoingEvent(TypedDict):
-    """Journal line for the progress display: what starts now."""
+    """Journal line for the progress display: what starts now.
+
+    The rest is of what shares a budget: measuring, or the sets of robustness.
+    """
 
     kind: Literal["doing"]
     what: str

@@ -133,8 +133,8 @@ class Worker:
             "executed": self.session.executed(),
         }
 
-    def evaluate(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        """Run one set of samples through the model; returns its raw answers."""
+    def evaluate(self, request: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+        """Run one set of samples through the model; returns its raw answers, null when stopped."""
         if self.exam is None:
             self.exam = exam.Exam(self.session, self.cell)
         return self.exam.answer(request)

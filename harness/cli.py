@@ -82,7 +82,9 @@ def run_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--device", "names", multiple=True, help="Only this device; repeatable."),
         store_option,
         click.option(
-            "--budget", type=Duration(), help="Board time for each device, as 10m or 90s."
+            "--budget",
+            type=Duration(),
+            help="Board time for each device, as 10m or 90s; the sets of robustness have it again.",
         ),
         click.option(
             "--resume", metavar="RUN", help="Go on with a run; nothing is measured again."
@@ -150,6 +152,7 @@ def _measured(
     compare: Compare | None = None,
 ) -> tuple[dict[str, Any], int]:
     from harness import controller, foresight, progress
+    from harness.inputs import look_into
     from harness.store import Store
     from harness.variants import build
     from reports import document
@@ -168,7 +171,7 @@ def _measured(
     its_own = [device.name for device in begun.devices] if begun else wanted.devices
     devices = choose(load_inventory(inventory), names or its_own)
     build.check_fresh(wanted)
-    inputs = controller.look_into(wanted)
+    inputs = look_into(wanted)
     if begun and run_id:
         controller.check_same(inputs, begun, store.dataset(run_id))
         controller.check_devices(devices, begun)

@@ -19,11 +19,13 @@ store_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def table(columns: Sequence[str], rows: Sequence[dict[str, str]]) -> None:
-    """Print rows under the columns that they have."""
+def table(
+    columns: Sequence[str], rows: Sequence[dict[str, str]], whole: Sequence[str] = ()
+) -> None:
+    """Print rows under the columns that they have; those that are `whole` are never folded."""
     shown = Table()
     for column in columns:
-        shown.add_column(column, overflow="fold")
+        shown.add_column(column, overflow="fold", no_wrap=column in whole)
     for row in rows:
         shown.add_row(*(escape(row[column]) for column in columns))
     Console().print(shown)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -19,6 +21,9 @@ from harness.cli_shared import (
     table,
 )
 from harness.errors import InputError
+
+if TYPE_CHECKING:
+    from harness.variants.verify import Told
 
 BUILT_COLUMNS = ["variant", "format", "taken away", "parameters", "MACs", "size", "sha256"]
 STUDY_SUFFIXES = (".yaml", ".yml")
@@ -71,7 +76,8 @@ def build_variants(
     if as_json:
         click.echo(json.dumps([manifest.document(one) for one in made], indent=1))
     else:
-        table(BUILT_COLUMNS, [_summary(one) for one in made])
+        table(BUILT_COLUMNS, [_summary(one) for one in made], whole=["variant", "sha256"])
+        _tell_kernels(made)
 
 
 @variants.command("show")
@@ -86,32 +92,33 @@ def show_variants(path: Path, as_json: bool) -> None:
     """
     from harness.variants import manifest
 
-    found = [manifest.read(file) for file, _ in _files(path)]
+    found = [manifest.read(one.file) for one in _files(path)]
     if as_json or path.suffix not in STUDY_SUFFIXES:
         documents = [manifest.document(one) for one in found]
         whole = documents if path.suffix in STUDY_SUFFIXES else documents[0]
         click.echo(json.dumps(whole, indent=1))
     else:
-        table(BUILT_COLUMNS, [_summary(one) for one in found])
+        table(BUILT_COLUMNS, [_summary(one) for one in found], whole=["variant", "sha256"])
+        _tell_kernels(found)
 
 
 @variants.command("verify")
 @click.argument("paths", type=path_type, nargs=-1, required=True)
 @json_option
 def verify_variants(paths: Sequence[Path], as_json: bool) -> None:
-    """Compute again what manifests say: identity, zeros, masks, sizes. A difference exits with 1.
+    """Compute again what manifests say: identity, zeros, masks, sizes.
+
+    The exit code is 1 if any file differs, is damaged or is missing.
 
     \b
     edgeproof variants verify study.yaml
     edgeproof variants verify variants/kws/*/*.onnx
     """
-    from harness.variants.verify import verify
-
     rows = []
-    for file, format in (pair for path in paths for pair in _files(path)):
-        wrong = verify(file, format)
-        told = "; ".join(wrong)
-        rows.append({"file": str(file), "verified": "no" if wrong else "yes", "differs": told})
+    for one in (one for path in paths for one in _files(path, built=False)):
+        differs = _differences(one)
+        verified = "no" if differs else "yes"
+        rows.append({"file": str(one.file), "verified": verified, "differs": differs})
     if as_json:
         click.echo(json.dumps(rows, indent=1))
     else:
@@ -163,21 +170,42 @@ def restore_artifact(sha256: str, output: Path, url: str | None) -> None:
     click.echo(str(Library(Store(url)).restore(sha256, output)))
 
 
-def _files(path: Path) -> list[tuple[Path, str]]:
-    """Return the built files of a study, or the one model file."""
+def _differences(one: Told) -> str:
+    """Say what is wrong with a file; one that cannot be read must not hide the others."""
+    from harness.variants.verify import verify
+
+    if not one.file.is_file():
+        return "it is missing"
+    try:
+        return "; ".join(verify(one.file, one.format, one.parents))
+    except InputError as error:
+        return f"{error.where}: {error.what}"
+
+
+def _files(path: Path, built: bool = True) -> list[Told]:
+    """Return the files of a study that have a manifest, or the one model file."""
     from harness.study import load_study
     from harness.variant import SUFFIXES
-    from harness.variants import build
+    from harness.variants.verify import Told, told
 
     if path.suffix in STUDY_SUFFIXES:
-        return [(task.target, task.format) for task in build.tasks(load_study(path))]
+        found = told(load_study(path, built))
+        if not found:
+            raise InputError(
+                "has no variant with a manifest",
+                where=str(path),
+                next_step="give a variant `from: DENSE` and `prune:` or `quantize:`, and build it",
+            )
+        return found
     if path.suffix not in SUFFIXES:
         raise InputError(
             "is no study and no model file",
             where=str(path),
             next_step=f"give a study.yaml, or a file that ends in {', '.join(SUFFIXES)}",
         )
-    return [(path, SUFFIXES[path.suffix])]
+    if not path.is_file():
+        raise InputError("no such model file", where=str(path), next_step="correct the path")
+    return [Told(path, SUFFIXES[path.suffix], built=False, parents={})]
 
 
 def _summary(made: Any) -> dict[str, str]:
@@ -191,6 +219,14 @@ def _summary(made: Any) -> dict[str, str]:
         "size": f"{made.bytes / 1024:,.0f} KiB",
         "sha256": made.sha256[:8],
     }
+
+
+def _tell_kernels(found: Sequence[Any]) -> None:
+    """Say of what is stored sparsely whether a runtime can compute sparsely."""
+    for made in found:
+        for note in made.notes:
+            if note.startswith("sparse kernels:"):
+                click.echo(f"{made.variant} ({made.format}): {note}")
 
 
 def _change(made: Any, key: str) -> str:
@@ -260,8 +296,26 @@ def build_models(names: Sequence[str], formats: Sequence[str], output: Path, see
     from harness.variant import suffix
 
     wanted = [form for form in reference.FORMATS if form in formats or not formats]
-    for name in names:
-        for format in wanted:
-            path = output / f"{name}{suffix(format)}"
-            reference.build(name, format, path, seed)
-            click.echo(str(path))
+    files = [(reference.describe(name).name, format) for name in names for format in wanted]
+    for name, format in files:
+        path = output / f"{name}{suffix(format)}"
+        _build_model(name, format, path, seed)
+        click.echo(str(path))
+
+
+def _build_model(name: str, format: Literal["onnx", "tflite"], path: Path, seed: int) -> None:
+    """Write a network; a file of the same name may be a trained one, so it must be the same."""
+    from harness import reference
+
+    if not path.exists():
+        reference.build(name, format, path, seed)
+        return
+    with tempfile.TemporaryDirectory(prefix="edgeproof-model-") as scratch:
+        made = Path(scratch) / path.name
+        reference.build(name, format, made, seed)
+        if not filecmp.cmp(made, path, shallow=False):
+            raise InputError(
+                "is there already, with other content",
+                where=str(path),
+                next_step="give another folder with -o, or move the file away",
+            )

@@ -14,13 +14,12 @@ from typing import Any, cast
 from sqlalchemy.exc import SQLAlchemyError
 
 from agents import wire
-from harness import deploy, foresight, plan, provision, session
+from harness import deploy, foresight, foresight_sets, plan, provision, session
 from harness.connections import Connection, local, ssh
 from harness.deploy import Site
 from harness.devices import Device
 from harness.errors import DeviceError, EdgeproofError, InputError, ProvisionError
 from harness.inputs import Inputs
-from harness.inputs import look_into as look_into
 from harness.plan import DevicePlan
 from harness.progress import Display
 from harness.session import Event, Session
@@ -169,7 +168,11 @@ class Board:
         self.site: Site | None = None
         self.stopping = threading.Event()
         self.outcome = "failed"
+        self.spent_s = (
+            0.0  # of the budget, by the agent's own count: it is a session's, not a run's
+        )
         self.foreseen: list[str] | None = None  # gates that the budget cannot decide
+        self.foreseen_sets: str | None = None  # why it cannot hold the sets of robustness
 
     def work(self) -> None:
         """Do this device's part; a device that fails is a result, and the others go on."""
@@ -231,10 +234,11 @@ class Board:
     def _close_books(self, finished: wire.FinishedEvent) -> str:
         assert self.site
         session.forget(self.site, self.run)
-        ended = "the board-time budget ended before every launch was measured"
+        ended = "the board-time budget ended before everything was measured"
+        foreseen = [*(self.foreseen or []), *filter(None, [self.foreseen_sets])]
         reasons = {
             "done": None,
-            "budget": "; ".join([ended, *(self.foreseen or [])]),
+            "budget": "; ".join([ended, *foreseen]),
             "stopped": f"stopped; go on with --resume {self.run}",
         }
         status = "stopped" if finished["reason"] == "stopped" else "ok"
@@ -303,6 +307,7 @@ class Board:
             dataset=self.inputs.samples.wire() if self.inputs.samples else None,
             robustness=self.inputs.robustness(),
             done_evaluations=evaluations,
+            answered=self.store.answered(self.run, self.device.name),
             done_launches=launches,
         )
         stored = {group for group, _ in launches}
@@ -315,12 +320,18 @@ class Board:
         """Store what was measured, at once; show the rest."""
         if event["kind"] == "launch":
             self.store.add_launch(self.run, self.device.name, cast(wire.LaunchEvent, event))
+            self.spent_s += event["seconds"]
             self._look(event["group"], event["ordinal"] + 1)
         elif event["kind"] == "evaluation":
             self.store.add_evaluation(self.run, self.device.name, cast(wire.EvaluationEvent, event))
+            if self.foreseen_sets is None:
+                self._foresee_sets()
+        elif event["kind"] == "set":
+            self.store.add_set(self.run, self.device.name, cast(wire.SetEvent, event))
         elif event["kind"] == "floor":
             self.store.update_device(self.run, self.device.name, floor=event)
         elif event["kind"] == "doing":
+            self.spent_s = event["elapsed_s"]
             self.show.update(self.device.name, event["what"], cast(wire.DoingEvent, event))
             if self.stopping.is_set():
                 self._tell_to_stop()
@@ -337,11 +348,18 @@ class Board:
     def _foresee(self) -> None:
         """Say which gates the budget cannot decide: every group has had a launch by now."""
         run, device = self.store.load(self.run), self.device.name
-        spent = self.store.board_seconds(self.run, device)
         budget = self.inputs.study.measure.budget
-        self.foreseen = foresight.after_first_launches(run, device, spent, budget)
+        self.foreseen = foresight.after_first_launches(run, device, self.spent_s, budget)
         for line in self.foreseen:
             self.say(line)
+
+    def _foresee_sets(self) -> None:
+        """Say when the sets of robustness take longer than the budget, as soon as that is known."""
+        budget = self.inputs.study.measure.budget
+        run = self.store.load(self.run)
+        self.foreseen_sets = foresight_sets.too_long(run, self.device.name, budget)
+        if self.foreseen_sets:
+            self.say(self.foreseen_sets)
 
     def _is_decided(self, group: str) -> bool:
         return verdicts.is_decided(self.store.load(self.run), self.device.name, group)

@@ -106,13 +106,15 @@ def failure(path: Path, problems: Sequence[Problem]) -> InputError:
         only = problems[0]
         where = f"{path}: {only.place}" if only.place else str(path)
         return InputError(only.what, where=where, next_step=only.advice or edit)
+    advices = {item.advice for item in problems}
+    shared = advices.pop() if len(advices) == 1 else None
     lines = [
         ": ".join(filter(None, [item.place, item.what]))
-        + (f" ({item.advice})" if item.advice else "")
+        + (f" ({item.advice})" if item.advice and not shared else "")
         for item in problems
     ]
     what = "\n  ".join([f"{len(problems)} problems:", *lines])
-    return InputError(what, where=str(path), next_step=edit)
+    return InputError(what, where=str(path), next_step=shared or edit)
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from harness.documents import nearest
@@ -70,10 +70,25 @@ def _recipe_problem(variants: Mapping[str, Variant], name: str) -> tuple[str, st
     if quantised and (variant.prune or variant.quantize):
         advice = "prune first, then quantise: `from:` the float parent, with both steps here"
         return f"is made from {quantised[0]}, which is quantised", advice
+    if variant.prune and variant.prune.store == "sparse":
+        found = _sparse_problem(variant, formats(variants, name))
+        if found:
+            return found
     for format in variant.formats or ():
         if variant.built and not source_format(variants, name, format):
             has = ", ".join(formats(variants, variant.parent or ""))
             return f"cannot be made as {format}: {variant.parent} has only {has}", None
+    return None
+
+
+def _sparse_problem(variant: Variant, formats: Collection[str]) -> tuple[str, str] | None:
+    others = [format for format in formats if format != "tflite"]
+    if others:
+        what = f"`store: sparse` is for TFLite files, and this is to be built as {', '.join(others)}"
+        return what, "write `formats: [tflite]`"
+    if variant.quantize and variant.quantize.to == "int8":
+        what = "`store: sparse` is for floats: LiteRT has no sparse kernels for int8"
+        return what, "leave `store:` out, or write `quantize: {to: fp16}`"
     return None
 
 

@@ -254,14 +254,15 @@ def _too_long(outlook: Outlook, question: Question, budget_s: float) -> str | No
     limit_s = _free_below(lambda each: begins(each) < budget_s)
     if limit_s:
         only = f"only if an inference takes under {limit_s * 1e3:.2g} ms"
-        return f"a budget of {_time(budget_s)} allows the {needed} launches that it needs {only}"
+        return f"a budget of {time_of(budget_s)} allows the {needed} launches that it needs {only}"
     least = (
-        f"the last of the {needed} launches that it needs begins after {_time(begins(FASTEST_S))}"
+        f"the last of the {needed} launches that it needs begins after {time_of(begins(FASTEST_S))}"
     )
-    return f"{least} of measuring alone; the budget is {_time(budget_s)}"
+    return f"{least} of measuring alone; the budget is {time_of(budget_s)}"
 
 
-def _time(seconds: float) -> str:
+def time_of(seconds: float) -> str:
+    """Write seconds for a message."""
     return f"{seconds:.3g} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 

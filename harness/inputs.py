@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from agents import wire
 from harness import artifact, dataset
 from harness.deploy import Blob
-from harness.errors import InputError
 from harness.study import Study
 
 
@@ -84,14 +83,8 @@ def _elsewhere(
     study: Study, samples: dataset.DatasetFile | None
 ) -> Iterator[tuple[str, dataset.DatasetFile]]:
     """Read the out-of-distribution sets."""
-    if study.robustness is None:
+    if study.robustness is None or samples is None:
         return
-    if samples is None:
-        raise InputError(
-            "robustness is measured against a dataset, and the study has none",
-            where=study.name,
-            next_step="give `dataset:`, or leave `robustness:` out",
-        )
     for name, source in study.robustness.ood.items():
         path = study.folder / source.file
         yield name, dataset.load_other(path, source, samples.recipe)

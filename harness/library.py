@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,7 @@ kept = sa.Table(
     sa.Column("file", sa.String, nullable=False),  # its name where it was kept from
     sa.Column("since", sa.String, nullable=False),
     sa.Column("parts", sa.JSON, nullable=False),  # suffix -> sha256 in `blobs`
-    sa.Column("manifest", sa.JSON(none_as_null=True)),  # null: it was not built here
+    sa.Column("manifest", sa.JSON(none_as_null=True)),  # null: it has none
     sa.Column("mask", sa.LargeBinary),
 )
 blobs = sa.Table(
@@ -59,7 +61,8 @@ class Library:
     def keep(self, file: Path, format: str) -> str:
         """Store a model file, with its manifest and mask if it has them; returns its sha256.
 
-        What is there already stays as it is. Raises StoreError for a file that is too large.
+        What is there already stays as it is, but for a manifest that was missing or cannot be read
+        by now. Raises StoreError for a file that is too large.
         """
         found = artifact.inspect(file, format)
         if found.bytes > MOST_BYTES:
@@ -72,8 +75,11 @@ class Library:
         with self.store.engine.begin() as link:
             for part in found.files:
                 self._keep_blob(link, part, found.parts[part.suffix.lower()])
+            row = _row(file, format, found)
             if not _holds(link, kept, found.sha256):
-                link.execute(kept.insert().values(**_row(file, format, found)))
+                link.execute(kept.insert().values(**row))
+            elif row["manifest"] and not _has_manifest(link, found.sha256):
+                link.execute(kept.update().where(kept.c.sha256 == found.sha256).values(**row))
         return found.sha256
 
     def _keep_blob(self, link: sa.Connection, part: Path, sha256: str) -> None:
@@ -92,11 +98,13 @@ class Library:
         found = [item for item in self.list() if item.sha256.startswith(prefix.lower())]
         if len(found) == 1 and len(prefix) >= SHORTEST_PREFIX:
             return found[0]
-        several = f"{len(found)} artifacts begin with '{prefix}'" if found else ""
+        if found:
+            many = "an artifact begins" if len(found) == 1 else f"{len(found)} artifacts begin"
+            what = f"{many} with '{prefix}'; give more of the sha256"
+        else:
+            what = f"no artifact '{prefix}' in the store"
         raise StoreError(
-            several or f"no artifact '{prefix}' in the store",
-            where=database.shown(self.store.url),
-            next_step="edgeproof variants list, and give more of the sha256",
+            what, where=database.shown(self.store.url), next_step="edgeproof variants list"
         )
 
     def restore(self, prefix: str, folder: Path) -> Path:
@@ -114,15 +122,16 @@ class Library:
         files = {target.with_suffix(suffix): data for suffix, data in contents.items()}
         if row.mask is not None:
             files[manifest.mask_of(target)] = row.mask
+        if row.manifest is not None:  # as it was, also of a version that wrote others
+            text = json.dumps(row.manifest, indent=2) + "\n"
+            files[manifest.path_of(target)] = text.encode()
+        _check_intact(contents, row.parts, target)
         _write(files)
-        if row.manifest is not None:
-            manifest.write(manifest.parse(row.manifest, str(target)), target)
-        _check_restored(target, row.format, item.sha256)
         return target
 
 
 def _row(file: Path, format: str, found: artifact.Artifact) -> dict[str, Any]:
-    built = manifest.path_of(file).is_file()
+    told = manifest.beside(file)
     mask = manifest.mask_of(file)
     return {
         "sha256": found.sha256,
@@ -130,7 +139,7 @@ def _row(file: Path, format: str, found: artifact.Artifact) -> dict[str, Any]:
         "file": file.name,
         "since": now(),
         "parts": dict(found.parts),
-        "manifest": manifest.document(manifest.read(file)) if built else None,
+        "manifest": manifest.document(manifest.read(file)) if told else None,
         "mask": mask.read_bytes() if mask.is_file() else None,
     }
 
@@ -140,6 +149,15 @@ def _holds(link: sa.Connection, table: sa.Table, sha256: str) -> bool:
         sa.select(table.c.sha256).where(table.c.sha256 == sha256)
     ).all()
     return bool(found)
+
+
+def _has_manifest(link: sa.Connection, sha256: str) -> bool:
+    """Tell whether an artifact has a manifest that this version can read."""
+    found = link.execute(sa.select(kept.c.manifest).where(kept.c.sha256 == sha256)).scalar_one()
+    try:
+        return found is not None and bool(manifest.parse(found, sha256))
+    except InputError:
+        return False
 
 
 def _write(files: dict[Path, bytes]) -> None:
@@ -155,7 +173,12 @@ def _write(files: dict[Path, bytes]) -> None:
         path.write_bytes(data)
 
 
-def _check_restored(target: Path, format: str, sha256: str) -> None:
-    found = artifact.inspect(target, format).sha256
-    if found != sha256:
-        raise StoreError(f"came out of the store with sha256 {found[:12]}", where=str(target))
+def _check_intact(contents: Mapping[str, bytes], parts: Mapping[str, str], target: Path) -> None:
+    for suffix, data in contents.items():
+        found = hashlib.sha256(data).hexdigest()
+        if found != parts[suffix]:
+            raise StoreError(
+                f"came out of the store with sha256 {found[:12]}, not {parts[suffix][:12]}",
+                where=str(target.with_suffix(suffix)),
+                next_step="build it again, or take the store from a backup",
+            )

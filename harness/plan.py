@@ -122,6 +122,7 @@ def job(
     robustness: wire.Robustness | None = None,
     skip: Mapping[str, str] | None = None,
     done_evaluations: Iterable[str] = (),
+    answered: Mapping[str, wire.Answered] | None = None,
     done_launches: Iterable[tuple[str, int]] = (),
 ) -> wire.Job:
     """Make the job of a plan.
@@ -150,6 +151,7 @@ def job(
         "attempt": attempt,
         "skip": dict(skip or {}),
         "done_evaluations": sorted(done_evaluations),
+        "answered": dict(answered or {}),
         "done_launches": _as_lists(done_launches),
     }
 

@@ -128,7 +128,7 @@ class Session:
 
 def stop(site: Site, run: str) -> None:
     """Ask the supervisor of a run to end after the launch in progress."""
-    site.run(["touch", f"{site.job(run)}/stop"])
+    site.run(["touch", f"{site.job(run)}/{wire.STOP_FILE}"])
 
 
 def enough(site: Site, run: str, group: str) -> None:

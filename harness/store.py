@@ -198,6 +198,23 @@ class Store:
                     )
                 )
 
+    def add_set(self, run: str, device: str, found: wire.SetEvent) -> None:
+        """Store the answers to one set of an evaluation that is stored, unless they are there."""
+        mine = (
+            (evaluations.c.run == run)
+            & (evaluations.c.device == device)
+            & (evaluations.c.evaluation == found["evaluation"])
+        )
+        new = found["scored"]
+        with self.engine.begin() as link:
+            event = link.execute(sa.select(evaluations.c.event).where(mine)).scalar_one()
+            for at, old in enumerate(event["sets"]):
+                same = (old["name"], old["severity"]) == (new["name"], new["severity"])
+                if same and old["reason"] == wire.NOT_RUN:
+                    event["sets"][at] = new
+                    event["seconds"] += found["seconds"]
+                    link.execute(sa.update(evaluations).where(mine).values(event=event))
+
     def done(self, run: str, device: str) -> tuple[list[str], list[tuple[str, int]]]:
         """Evaluations and launches (group, ordinal) of a device that are stored."""
         with self.engine.connect() as link:
@@ -205,6 +222,21 @@ class Store:
                 sorted(_stored_evaluations(link, run, device)),
                 sorted(_stored_launches(link, run, device)),
             )
+
+    def answered(self, run: str, device: str) -> dict[str, wire.Answered]:
+        """What is stored of the evaluations of a device that went well."""
+        return {
+            event["evaluation"]: {
+                "scores": event["scores"],
+                "sets": [
+                    [one["name"], one["severity"]]
+                    for one in event["sets"]
+                    if one["kind"] != "clean" and one["reason"] != wire.NOT_RUN
+                ],
+            }
+            for event in self._evaluations(run, device)
+            if event["status"] == "ok"
+        }
 
     def resolve(self, name: str) -> str:
         """Turn `latest` or a run's id into the id; an unknown one names the nearest."""

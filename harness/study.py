@@ -62,7 +62,7 @@ class Measure(Model):
     """How hard to measure, and how much board time a device may take."""
 
     effort: Literal["quick", "standard", "thorough"] = "standard"
-    budget: Seconds = 600.0  # seconds
+    budget: Seconds = 600.0  # seconds to measure; the sets of robustness have as many again
 
 
 class Gate(Model):
@@ -198,7 +198,11 @@ def parse_study(data: Mapping[str, Any], folder: Path, source: str = "study") ->
 
 def _checked(document: documents.Document, folder: Path) -> Study:
     study = documents.validate(Study, document)
-    problems = [*_family_problems(study, document), *_pointless_gates(study, document)]
+    problems = [
+        *_family_problems(study, document),
+        *_robustness_of_nothing(study, document),
+        *_pointless_gates(study, document),
+    ]
     if problems:
         raise documents.failure(document.path, problems)
     variants = family.resolved(study.name, study.variants)
@@ -212,6 +216,16 @@ def _family_problems(study: Study, document: documents.Document) -> list[documen
         documents.problem(document, ("variants", name), what, advice)
         for name, what, advice in family.problems(study.variants, study.calibration is not None)
     ]
+
+
+def _robustness_of_nothing(
+    study: Study, document: documents.Document
+) -> Iterator[documents.Problem]:
+    """Find robustness that is asked for without a dataset."""
+    if study.robustness and not study.dataset:
+        what = "is measured against a dataset, and the study has none"
+        advice = "give `dataset:`, or leave `robustness:` out"
+        yield documents.problem(document, ("robustness",), what, advice)
 
 
 def _pointless_gates(study: Study, document: documents.Document) -> Iterator[documents.Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ Row = Mapping[str, Any]
 # A trained network has a stray zero here and there, and rounding to integers makes more.
 FEWEST_ZEROS = 0.05
 INTEGERS = frozenset({"int8", "uint8"})
+MANIFEST = "edgeproof.variant/1"
 PLACE = ("device", "runtime", "precision_requested")
 
 
@@ -33,8 +35,9 @@ def curves(
 ) -> list[dict[str, Any]]:
     """One curve for each place and kind of pruning, with the baseline as its dense end.
 
-    A curve has at least two points. `holds_until` is the share up to which no target about
-    accuracy is missed, `misses_at` the share at which the first is; null without such a target.
+    A curve has at least two points. `holds_until` is the share up to which every point is proven
+    to meet all targets about accuracy, `misses_at` the share of the first that is proven to miss
+    one; null without such a point. `undecided_at` lists the shares below it at which neither is.
     """
     lines: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in settings(rows):
@@ -70,6 +73,12 @@ def kind_of(study: Row, variant: str) -> str:
     return " + ".join(steps)
 
 
+def _trained(made: Row) -> str:
+    """What was done in training to a file that was made elsewhere, if it took something away."""
+    training = made.get("training")
+    return str(training["method"]) if training and made["sparsity"] else ""
+
+
 def _pruning(prune: Row) -> str:
     pattern = prune.get("pattern", "unstructured")
     words = [prune["method"], "" if pattern == "unstructured" else pattern]
@@ -87,7 +96,7 @@ def _places(
     if not built.get("prune") and built.get("quantize"):
         return [(f"+ {built['quantize']['to']}", 0.0)]
     share = share_of(row, artifacts)
-    kind = kind_of(study, row["variant"])
+    kind = kind_of(study, row["variant"]) or _trained(_manifest(row, artifacts))
     if share is None or (not kind and not _stores_zeros(row, share)):
         return []
     return [(kind or "as given", share)]
@@ -139,9 +148,12 @@ def worst(found: Sequence[Outcome]) -> Outcome:
 
 def _curve(key: tuple[Any, ...], points: Sequence[dict[str, Any]]) -> dict[str, Any]:
     device, runtime, precision, baseline, kind = key
-    missed = [point["share"] for point in points if point["accuracy"] == "fail"]
-    judged = any(point["accuracy"] for point in points)
-    until = [p["share"] for p in points if not missed or p["share"] < min(missed)]
+    shares = {
+        outcome: [point["share"] for point in points if point["accuracy"] == outcome]
+        for outcome in ("pass", "inconclusive", "fail")
+    }
+    missed = min(shares["fail"], default=math.inf)
+    unproven = min([*shares["inconclusive"], missed])
     return {
         "device": device,
         "runtime": runtime,
@@ -149,11 +161,13 @@ def _curve(key: tuple[Any, ...], points: Sequence[dict[str, Any]]) -> dict[str, 
         "baseline": baseline,
         "kind": kind,
         "points": list(points),
-        "holds_until": max(until) if judged and until else None,
-        "misses_at": min(missed) if missed else None,
+        "holds_until": max((share for share in shares["pass"] if share < unproven), default=None),
+        "misses_at": missed if shares["fail"] else None,
+        "undecided_at": [share for share in shares["inconclusive"] if share < missed],
     }
 
 
 def _manifest(row: Row, artifacts: Mapping[str, Row]) -> Row:
-    found = artifacts.get(row["artifact"] or "", {})
-    return found.get("provenance") or {}
+    """The manifest of the row's file; other JSON may have lain beside it."""
+    found: Row = artifacts.get(row["artifact"] or "", {}).get("provenance") or {}
+    return found if found.get("schema") == MANIFEST else {}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from reports.comparison import of_times
@@ -10,11 +12,13 @@ from reports.curves import PLACE, settings, share_of, worst
 from reports.estimate import Interval
 from reports.families import baseline_of
 from reports.findings import lead
-from reports.gates import Limit, Ratios
+from reports.gates import Limit, Outcome, Ratios
 from reports.targets import judge_row
 from reports.text import alike, mebibytes
 
 Row = Mapping[str, Any]
+Judged = dict[str, tuple[Outcome, str]]  # limit -> verdict and why
+NOT_COMPARED = "not compared with the baseline in time"
 
 
 def recommendations(
@@ -36,25 +40,22 @@ def recommendations(
         if row["artifact"]:
             key = (*(row[name] for name in PLACE), baseline_of(study, row["variant"]))
             families.setdefault(key, []).append(row)
+    judge = partial(_judged, study, rows, limits, ratios)
     return [
-        _recommendation(key, [_candidate(study, artifacts, row, limits, ratios) for row in found])
+        _recommendation(
+            key, [_candidate(study, artifacts, row, judge(row), ratios) for row in found]
+        )
         for key, found in families.items()
     ]
 
 
 def _candidate(
-    study: Row, artifacts: Mapping[str, Row], row: Row, limits: Sequence[Limit], ratios: Ratios
+    study: Row, artifacts: Mapping[str, Row], row: Row, judged: Judged, ratios: Ratios
 ) -> dict[str, Any]:
-    if row["status"] != "ok":
-        return {"variant": row["variant"], "outcome": "fail", "missed": [row["reason"]]}
-    judged = {
-        str(limit): judge_row(row, limit, ratios, study)
-        for limit in limits
-        if limit.asks(row["scenario"])
-    }
+    lost = row["status"] != "ok"
     return {
         "variant": row["variant"],
-        "outcome": worst([outcome for outcome, _ in judged.values()]),
+        "outcome": "fail" if lost else worst([outcome for outcome, _ in judged.values()]),
         "missed": [name for name, (outcome, _) in judged.items() if outcome == "fail"],
         "open": [
             f"{name} ({reason})"
@@ -62,9 +63,27 @@ def _candidate(
             if outcome == "inconclusive"
         ],
         "share": share_of(row, artifacts),
-        "times": _times(row, ratios, baseline_of(study, row["variant"])),
+        "times": None if lost else _times(row, ratios, baseline_of(study, row["variant"])),
         "compressed_bytes": row["compressed_bytes"],
+        "no_result": f"{row['status']}: {row['reason']}" if lost else None,
     }
+
+
+def _judged(
+    study: Row, rows: Sequence[Row], limits: Sequence[Limit], ratios: Ratios, row: Row
+) -> Judged:
+    """Each limit's verdict on a variant, from the scenarios that it asks; empty without result."""
+    if row["status"] != "ok":
+        return {}
+    same = ("variant", *PLACE, "batch", "threads")
+    mine = [other for other in rows if all(other[key] == row[key] for key in same)]
+    found: Judged = {}
+    for limit in limits:
+        told = [judge_row(o, limit, ratios, study) for o in mine if limit.asks(o["scenario"])]
+        missing: tuple[Outcome, str] = ("inconclusive", "no scenario that was measured has it")
+        outcome = worst([each for each, _ in told]) if told else missing[0]
+        found[str(limit)] = next((each for each in told if each[0] == outcome), missing)
+    return found
 
 
 def _times(row: Row, ratios: Ratios, baseline: str) -> list[float] | None:
@@ -106,8 +125,13 @@ def _choose(able: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[s
     """The fastest, or the smallest of those that are not told apart from it."""
     fastest = min(able, key=lambda one: float(one["times"][0]))
     alike_ones = [one for one in able if _overlap(one["times"], fastest["times"])]
-    chosen = min(alike_ones, key=lambda one: (one["compressed_bytes"] or 0, one["times"][0]))
+    chosen = min(alike_ones, key=lambda one: (_size(one), float(one["times"][0])))
     return chosen, [one for one in alike_ones if one is not chosen]
+
+
+def _size(one: Mapping[str, Any]) -> float:
+    """A file of unknown size is never the smallest."""
+    return math.inf if one["compressed_bytes"] is None else float(one["compressed_bytes"])
 
 
 def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
@@ -121,13 +145,11 @@ def _reason(
     proven: bool,
     found: Sequence[Mapping[str, Any]],
 ) -> str:
-    missed = {one["variant"]: one["missed"] for one in found if one["missed"]}
+    lost = {str(one["variant"]): reason for one in found if (reason := _excluded(one))}
     if chosen is None:
-        lost = "; ".join(f"{name}: {', '.join(map(str, why))}" for name, why in missed.items())
-        return f"no variant is within the targets ({lost or 'none was compared'})"
-    value, low, high = chosen["times"]
-    text, *ends = alike(value, (low, high))
-    words = [f"{text}x [{', '.join(ends)}] of the baseline's time"]
+        told = "; ".join(f"{name}: {reason}" for name, reason in lost.items())
+        return f"no variant is proven to be within the targets ({told})"
+    words = [_speed(chosen)]
     if chosen["compressed_bytes"] is not None:
         words.append(f"{mebibytes(chosen['compressed_bytes'])} compressed")
     if rivals:
@@ -135,6 +157,23 @@ def _reason(
         words.append(f"the smallest of those not told apart in time ({names})")
     if not proven:
         words.append(f"provisional, for not proven: {'; '.join(chosen['open'])}")
+    missed = [str(one["variant"]) for one in found if one["missed"]]
     if missed:
         words.append(f"beyond a target: {', '.join(missed)}")
+    words += [f"{name}: {reason}" for name, reason in lost.items() if name not in missed]
     return "; ".join(words)
+
+
+def _excluded(one: Mapping[str, Any]) -> str | None:
+    """Why a variant cannot be chosen; null if it can."""
+    if one["no_result"] or one["missed"]:
+        return str(one["no_result"] or ", ".join(one["missed"]))
+    return None if one["times"] else NOT_COMPARED
+
+
+def _speed(chosen: Mapping[str, Any]) -> str:
+    value, low, high = chosen["times"]
+    if low == value == high:
+        return "it is the baseline"
+    text, *ends = alike(value, (low, high))
+    return f"{text}x [{', '.join(ends)}] of the baseline's time"

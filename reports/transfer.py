@@ -41,7 +41,10 @@ def _place(row: Row, network: str, ratios: Ratios) -> dict[str, Any]:
         "metric": metric,
         "ratio": compared["ratio"] if compared else None,
         "ci": compared["ci"] if compared else None,
+        "finding": compared["finding"] if compared else None,
         "top1_drop": row["accuracy"]["top1_drop"],
+        "top1_drop_ci": row["accuracy"]["ci"]["top1_drop"],
+        "top1_drop_reason": row["reasons"].get("accuracy.top1_drop"),
         "reason": _reason(row, compared),
     }
 

@@ -117,5 +117,6 @@ def _graph(name: str) -> Graph:
 
 def _entry(name: str) -> _Entry:
     if name not in _ENTRIES:
-        raise InputError(unknown("reference network", name, _ENTRIES))
+        what = unknown("reference network", name, _ENTRIES)
+        raise InputError(what, next_step="edgeproof models list")
     return _ENTRIES[name]

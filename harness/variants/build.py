@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import artifact, family
+from harness.artifact import Artifact
 from harness.dataset import Recipe
 from harness.documents import unknown
 from harness.errors import InputError
@@ -60,17 +61,40 @@ class Task:
         """Return the samples that a step is calibrated with: its own, or the study's."""
         return (step.calibration if step else None) or self.study.calibration
 
+    @property
+    def place(self) -> str:
+        """Return what messages call the file."""
+        return f"{self.study.name}: {self.name} ({self.format})"
+
     def stale(self) -> str | None:
         """Say why the file must be built (again); null when it is what the study asks for."""
-        if not self.target.is_file() or not manifest.path_of(self.target).is_file():
+        if not self.target.is_file():
             return "it has not been built"
-        made = manifest.read(self.target)
-        if (made.prune, made.quantize) != (self.variant.prune, self.variant.quantize):
+        try:
+            made = manifest.read(self.target)
+        except InputError as error:
+            return f"its manifest cannot be used: it {error.what}"
+        return self._other_recipe(made) or self._other_files(made)
+
+    def _other_recipe(self, made: Manifest) -> str | None:
+        asked = (self.name, self.variant.parent, self.variant.prune, self.variant.quantize)
+        if (made.variant, made.parent.variant, made.prune, made.quantize) != asked:
             return "the study's recipe has changed"
+        if made.calibration != _calibration(self):
+            return "the calibration samples have changed"
+        if made.given_mask != _given_mask(self):
+            return "the mask that it is pruned by has changed"
+        return None
+
+    def _other_files(self, made: Manifest) -> str | None:
         if made.parent.sha256 != artifact.inspect(self.source, self.source_format).sha256:
             return f"{self.variant.parent} has changed"
-        if made.sha256 != artifact.inspect(self.target, self.format).sha256:
-            return "the file was changed after it had been built"
+        parts = {self.target.with_suffix(end): sha256 for end, sha256 in made.parts.items()}
+        if made.mask:
+            parts[self.target.with_name(made.mask.file)] = made.mask.sha256
+        for path, sha256 in parts.items():
+            if not path.is_file() or manifest.sha256_of(path) != sha256:
+                return f"{path.name} was changed or removed after it had been built"
         return None
 
 
@@ -78,7 +102,11 @@ def tasks(study: Study, names: Sequence[str] = ()) -> list[Task]:
     """List the files to build for these variants (default: all) and what they are made from."""
     for name in names:
         if name not in study.variants:
-            raise InputError(unknown("variant", name, study.variants), where=study.name)
+            raise InputError(
+                unknown("variant", name, study.variants),
+                where=study.name,
+                next_step="name a variant of the study",
+            )
     ordered: dict[str, None] = {}
     for name in names or study.variants:
         ordered.update(dict.fromkeys(reversed(family.lineage(study.variants, name))))
@@ -128,6 +156,7 @@ class _Work:
 
 
 def _built(task: Task) -> Manifest:
+    source = artifact.inspect(task.source, task.source_format)
     with tempfile.TemporaryDirectory(prefix="edgeproof-build-") as scratch:
         feeds, real = _parity_samples(task)
         work = _Work(task.source, task.source_format)
@@ -135,8 +164,9 @@ def _built(task: Task) -> Manifest:
         _open(task, work, Path(scratch), feeds, real)
         _convert(task, work, Path(scratch), feeds, real)
         _quantise(task, work, Path(scratch), feeds, real)
+        _store(task, work, Path(scratch), feeds, real)
         _place(task, work)
-        made = _manifest(task, work)
+        made = _manifest(task, work, source)
         manifest.write(made, task.target)
         return made
 
@@ -145,7 +175,7 @@ def _prune(task: Task, work: _Work, scratch: Path, feeds: Feeds, real: bool) -> 
     ask = task.variant.prune
     if ask is None:
         return
-    if ask.mask:
+    if ask.mask and _given_mask(task):
         ask = ask.model_copy(update={"mask": str(task.study.folder / ask.mask)})
     source, target = work.path, scratch / f"pruned{suffix(work.format)}"
     calibration = _feeds(task, ask) if ask.needs_samples else None
@@ -174,7 +204,7 @@ def _convert(task: Task, work: _Work, scratch: Path, feeds: Feeds, real: bool) -
         outputs(work.path, work.format, feeds),
         outputs(target, task.format, feeds),
         "exact",
-        str(task.source),
+        task.place,
     )
     work.checks.append(_told(f"{work.format} to {task.format}", found, real))
     work.path, work.format = target, task.format
@@ -193,9 +223,28 @@ def _quantise(task: Task, work: _Work, scratch: Path, feeds: Feeds, real: bool) 
         outputs(work.path, task.format, feeds),
         outputs(target, task.format, feeds),
         "half" if ask.to == "fp16" else "integer",
-        str(task.source),
+        task.place,
     )
     work.checks.append(_told(ask.to, found, real))
+    work.path = target
+
+
+def _store(task: Task, work: _Work, scratch: Path, feeds: Feeds, real: bool) -> None:
+    """Store the weights sparsely where the recipe says so, and only where that is safe."""
+    ask = task.variant.prune
+    if ask is None or ask.store == "dense":
+        return
+    from harness.variants import sparse_tflite  # needs ai-edge-litert, other formats do not
+
+    target = scratch / f"sparse{suffix(task.format)}"
+    work.notes += sparse_tflite.write(work.path, target, task.place)
+    found = check(
+        outputs(work.path, task.format, feeds),
+        outputs(target, task.format, feeds),
+        "exact",
+        task.place,
+    )
+    work.checks.append(_told("sparse tensors", found, real))
     work.path = target
 
 
@@ -205,13 +254,19 @@ def _place(task: Task, work: _Work) -> None:
     for old in (manifest.path_of(task.target), manifest.mask_of(task.target)):
         old.unlink(missing_ok=True)  # a manifest must never lie beside another file than its own
     for part in artifact.inspect(work.path, task.format).files:
-        shutil.copyfile(part, task.target.with_suffix(part.suffix))
+        _copy(part, task.target.with_suffix(part.suffix))
     if work.pruned:
-        shutil.copyfile(work.pruned.mask, manifest.mask_of(task.target))
+        _copy(work.pruned.mask, manifest.mask_of(task.target))
 
 
-def _manifest(task: Task, work: _Work) -> Manifest:
-    source = artifact.inspect(task.source, task.source_format)
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file so that it appears whole or not at all."""
+    draft = target.with_name(target.name + ".part")
+    shutil.copyfile(source, draft)
+    draft.replace(target)
+
+
+def _manifest(task: Task, work: _Work, source: Artifact) -> Manifest:
     made = artifact.inspect(task.target, task.format)
     pruned, mask = work.pruned, manifest.mask_of(task.target)
     before = pruned.before if pruned else _size(task)
@@ -241,6 +296,7 @@ def _manifest(task: Task, work: _Work) -> Manifest:
         widened=work.widened,
         parity=tuple(work.checks),
         mask=manifest.Mask(file=mask.name, sha256=manifest.sha256_of(mask)) if pruned else None,
+        given_mask=_given_mask(task),
         tools=manifest.tools(),
         notes=tuple(work.notes),
     )
@@ -262,8 +318,23 @@ def _calibration(task: Task) -> manifest.SampleSource | None:
         return None
     path = task.study.folder / used[0].file
     return manifest.SampleSource(
-        file=used[0].file, sha256=manifest.sha256_of(path), samples=used[0].samples
+        file=used[0].file,
+        sha256=manifest.sha256_of(path),
+        samples=used[0].samples,
+        inputs=used[0].keys,
+        preprocess=tuple(_recipe(task) or ()),
     )
+
+
+def _given_mask(task: Task) -> manifest.Mask | None:
+    prune = task.variant.prune
+    if prune is None or prune.mask is None:
+        return None
+    path = task.study.folder / prune.mask
+    if not path.is_file():
+        advice = f"correct `mask:` of {task.name}"
+        raise InputError("no such mask", where=str(path), next_step=advice)
+    return manifest.Mask(file=prune.mask, sha256=manifest.sha256_of(path))
 
 
 def _feeds(task: Task, step: Prune | Quantize) -> Feeds:

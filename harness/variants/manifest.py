@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from harness.documents import Model
 from harness.errors import InputError
@@ -76,6 +76,25 @@ class SampleSource(Model):
     file: str
     sha256: str
     samples: int
+    # model input -> key of the file; "" stands for the only one
+    inputs: dict[str, str] = Field(default_factory=dict)
+    preprocess: tuple[dict[str, Any], ...] = ()  # the study's; the file may hold its own
+
+
+class TrainingStep(Model):
+    """One change of the network, and the epochs of training that followed."""
+
+    name: str
+    epochs: int
+
+
+class Training(Model):
+    """How a network was compressed with its training code; seed and epochs stand beside it."""
+
+    method: str
+    schedule: tuple[TrainingStep, ...]
+    data: SampleSource  # what it was trained on
+    distilled_from: str | None  # sha256 of the file of the network that taught it
 
 
 class Mask(Model):
@@ -99,6 +118,7 @@ class Manifest(Model):
     parent: Parent
     prune: Prune | None
     quantize: Quantize | None
+    training: Training | None = None  # null: edgeproof built it, by the recipe above
     sparsity: Sparsity | None
     zeros: float | None  # share of zero weights in the file as it is
     before: Size | None
@@ -111,6 +131,7 @@ class Manifest(Model):
     widened: bool
     parity: tuple[ParityCheck, ...]
     mask: Mask | None
+    given_mask: Mask | None = None  # of method mask: the file that decided
     tools: dict[str, str]
     notes: tuple[str, ...]
 
@@ -164,6 +185,15 @@ def read(file: Path) -> Manifest:
     except ValueError:
         raise InputError("is no JSON", where=str(path)) from None
     return parse(data if isinstance(data, dict) else {}, str(path))
+
+
+def beside(file: Path) -> bool:
+    """Return whether a manifest lies beside a model file; other JSON may have its name."""
+    try:
+        data = json.loads(path_of(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(data, dict) and data.get("schema") == SCHEMA
 
 
 def tools() -> dict[str, str]:

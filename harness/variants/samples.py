@@ -30,7 +30,8 @@ def load(path: Path, keys: Mapping[str, str], count: int, recipe: Recipe | None 
 
 def _rows(path: Path, archive: Any, key: str, count: int) -> Any:
     if key not in archive.files:
-        raise InputError(unknown("key", key, archive.files), where=str(path))
+        what, advice = unknown("key", key, archive.files), "correct `inputs:` of the calibration"
+        raise InputError(what, where=str(path), next_step=advice)
     rows = archive[key]
     if not rows.ndim or not len(rows):
         raise InputError(f"holds no samples in '{key}'", where=str(path))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
@@ -10,27 +11,82 @@ import numpy as np
 
 from harness import artifact
 from harness.errors import InputError
+from harness.study import Study
 from harness.variants import manifest, mask_file
 from harness.variants.count import count
-from harness.variants.manifest import Manifest
+from harness.variants.manifest import Manifest, Sparsity
+from harness.variants.network import Network
 from harness.variants.networks import open_network
 from harness.variants.prune import size
 
 ROUNDING = 5e-7  # shares are compared as they are: they were computed from the same counts
 
 
-def verify(file: Path, format: str) -> list[str]:
+@dataclass(frozen=True)
+class Told:
+    """A file of a study that a manifest tells of."""
+
+    file: Path
+    format: str
+    built: bool  # else it was made elsewhere and brought its manifest
+    parents: Mapping[str, Path]  # format -> file of the variant that the study says it is made from
+
+
+def told(study: Study) -> list[Told]:
+    """List the files of a study that have a manifest, or must have one."""
+    return [
+        Told(study.model_path(name, format), format, variant.built, _parents(study, name))
+        for name, variant in study.variants.items()
+        for format in variant.model
+        if variant.built or manifest.beside(study.model_path(name, format))
+    ]
+
+
+def check_given(study: Study) -> None:
+    """Refuse to measure a file that brought the manifest of another one, or of another parent.
+
+    Reports take from there how much was taken away from it. Raises InputError.
+    """
+    for one in told(study):
+        if one.built:
+            continue
+        made = manifest.read(one.file)
+        wrong = [*_identity(one.file, one.format, made), *_origin(made, one.parents)]
+        if wrong:
+            raise InputError(
+                f"is not what its manifest says: {'; '.join(wrong)}",
+                where=str(one.file),
+                next_step=f"export it again, or remove {manifest.path_of(one.file).name}",
+            )
+
+
+def verify(file: Path, format: str, parents: Mapping[str, Path] | None = None) -> list[str]:
     """List what differs from the manifest; empty when the file is what it says.
 
-    Of a quantised file sizes and layers cannot be told from the file, so its sha256, zeros and mask
-    stand for them. Raises InputError when the file or its manifest cannot be read.
+    `parents` are the files, by format, that it may have been made from; null: nobody knows. Of a
+    quantised or converted file sizes and layers cannot be told from the file, so its sha256, zeros
+    and mask stand for them. Raises InputError when the file or its manifest cannot be read.
     """
     made = manifest.read(file)
     return [
         *_identity(file, format, made),
+        *_origin(made, parents or {}),
         *_mask(file, format, made),
         *_counts(file, format, made),
     ]
+
+
+def _parents(study: Study, name: str) -> dict[str, Path]:
+    parent = study.variants[name].parent
+    if parent is None:
+        return {}
+    return {format: study.model_path(parent, format) for format in study.variants[parent].model}
+
+
+def _origin(made: Manifest, parents: Mapping[str, Path]) -> Iterator[str]:
+    parent = parents.get(made.parent.format)
+    if parent and artifact.inspect(parent, made.parent.format).sha256 != made.parent.sha256:
+        yield f"it was made from another {made.parent.variant} than {parent}"
 
 
 def _identity(file: Path, format: str, made: Manifest) -> Iterator[str]:
@@ -71,19 +127,29 @@ def _unlike_mask(file: Path, format: str, path: Path) -> Iterator[str]:
 
 
 def _counts(file: Path, format: str, made: Manifest) -> Iterator[str]:
-    if made.quantize is not None:
+    if made.quantize is not None or format != made.parent.format:
         return
     network = open_network(file, format)
     found = size(network)
     if found != made.after:
         yield f"it has {found}, by the manifest {made.after}"
-    if made.sparsity is None or made.sparsity.unit != "weights" or format != made.parent.format:
+    if made.sparsity is None or made.sparsity.unit != "weights":
         return
-    zeros = {layer.name: layer.zeros / prod(layer.shape) for layer in count(network)}
-    for layer in made.sparsity.layers:
-        if _differ(zeros.get(layer.name), layer.reached):
-            told = f"{zeros.get(layer.name)} of layer {layer.name} is zero"
-            yield f"{told}, by the manifest {layer.reached}"
+    yield from _zeros(network, made.sparsity)
+
+
+def _zeros(network: Network, told: Sparsity) -> Iterator[str]:
+    """Count the zeros of the layers that were pruned again."""
+    counted = {layer.name: (layer.zeros, prod(layer.shape)) for layer in count(network)}
+    pruned = [counted[layer.name] for layer in told.layers if layer.name in counted]
+    for layer in told.layers:
+        zeros, size = counted.get(layer.name, (None, 1))
+        found = None if zeros is None else zeros / size
+        if _differ(found, layer.reached):
+            yield f"{found} of layer {layer.name} is zero, by the manifest {layer.reached}"
+    found = sum(zeros for zeros, _ in pruned) / max(1, sum(size for _, size in pruned))
+    if _differ(found, told.reached):
+        yield f"{found} of its pruned layers is zero, by the manifest {told.reached}"
 
 
 def _differ(found: float | None, told: float | None) -> bool:

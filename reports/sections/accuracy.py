@@ -45,7 +45,7 @@ def section(document: Document) -> Section:
     return Section(
         "Accuracy",
         words,
-        tables=[_table(document, rows), *classes, _files(document, rows)],
+        tables=[_table(document, rows), *classes, _files(rows)],
         detail=True,
     )
 
@@ -124,23 +124,27 @@ def _note(row: Row) -> str:
     return str(row["reasons"].get("accuracy.top1", ""))
 
 
-def _files(document: Document, rows: Sequence[Row]) -> Table:
-    names = Names(document)
+def _files(rows: Sequence[Row]) -> Table:
+    """A row a file, whatever devices and runtimes it ran on."""
+    found = {(row["variant"], row["artifact"]): row for row in reversed(rows) if row["artifact"]}
     columns = [
-        *names.columns(_WITHOUT),
-        Column("sparsity", "number"),
+        Column("variant"),
+        Column("format"),
+        Column("zeros", "number"),
         Column("file", "number"),
         Column("compressed", "number"),
         Column("note"),
     ]
     body = [
         [
-            *names.values(row, _WITHOUT),
+            clean(row["variant"]),
+            clean(row["format"]),
             percent(row["sparsity"]),
             mebibytes(row["file_bytes"]),
             mebibytes(row["compressed_bytes"]),
             clean(row["reasons"].get("sparsity", "")),
         ]
-        for row in rows
+        for row in reversed(found.values())
     ]
-    return Table("The file", columns, body).filled()
+    caption = "The files; zeros are a share of all weights, also of layers that were left as is"
+    return Table(caption, columns, body).filled()

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from reports.charts import curve_chart
 from reports.layout import Chart, Column, Document, Row, Section, Table
+from reports.lines import covering, invisible
 from reports.names import LONGEST_LABEL
 from reports.text import clean, mebibytes, number, percent
 
 ORDER = 58
 TITLE = "Curves and recommendation"
-BYTES_PER_MIB = 2**20
-# What is drawn, and how it is read from a point.
+# What else a place is called by, where it differs within the run.
+DIMENSIONS = ("device", "precision", "baseline")
+SIZES = ("file_bytes", "compressed_bytes")
+# What is drawn of a point.
 MEASURES = {
-    "top-1 accuracy": ("top1", 1.0),
-    "p50, ms": ("p50_ms", 1.0),
-    "file, MiB": ("file_bytes", 1 / BYTES_PER_MIB),
-    "file compressed, MiB": ("compressed_bytes", 1 / BYTES_PER_MIB),
-    "peak memory, MiB": ("peak_rss_mib", 1.0),
+    "top1": "top-1, %",
+    "p50_ms": "p50, ms",
+    "peak_rss_mib": "peak memory, MiB",
+    "file_bytes": "file",
+    "compressed_bytes": "compressed file",
 }
+Point = Mapping[str, Any]
+Values = dict[str, dict[tuple[str, float], float]]  # place -> (panel, share) -> value
 
 
 def section(document: Document) -> Section:
@@ -30,8 +37,8 @@ def section(document: Document) -> Section:
         TITLE,
         words,
         points=list(_recommended(document)),
-        tables=[_table(document, curves)] if curves else [],
-        charts=_charts(document, curves),
+        tables=[_table(curves)] if curves else [],
+        charts=list(_charts(curves)),
         detail=True,
     )
 
@@ -53,59 +60,69 @@ def _no_targets(document: Document) -> Iterator[str]:
         f"Targets: {told}. Recommended is what is proven to be within all of them: of these the "
         "fastest, and of those not told apart in time the smallest."
     )
+    if any(len({row[key] for row in document["results"]}) > 1 for key in ("batch", "threads")):
+        yield "Curves and recommendations are of the smallest batch size and the fewest threads."
 
 
 def _held(document: Document, curves: Sequence[Row]) -> Iterator[str]:
-    """Up to where accuracy holds, a sentence a curve."""
+    """Up to where accuracy holds: a sentence for the places in which a kind does alike."""
+    if not any(point["accuracy"] for curve in curves for point in curve["points"]):
+        if curves and document["targets"]:
+            yield "No target is about accuracy, so nothing says how far it holds."
+        return
+    places = defaultdict(list)
     for curve in curves:
-        name = clean(_name(document, curve), 2 * LONGEST_LABEL)
-        if curve["misses_at"] is not None and curve["holds_until"] is not None:
-            yield (
-                f"{name}: accuracy holds up to {percent(curve['holds_until'])} and misses its "
-                f"target at {percent(curve['misses_at'])}."
-            )
-        elif curve["holds_until"] is not None:
-            yield f"{name}: accuracy misses its target nowhere, up to {_last(curve)}."
+        places[curve["kind"], _holding(curve)].append(_place(curves, curve))
+    for (kind, told), where in places.items():
+        every = sum(curve["kind"] == kind for curve in curves)
+        named = f"all {every} places" if len(where) == every > 2 else ", ".join(where)
+        if told:
+            yield f"{clean(kind)} in {clean(named, 4 * LONGEST_LABEL)}: {told}."
 
 
-def _last(curve: Row) -> str:
-    return percent(max(point["share"] for point in curve["points"]))
+def _holding(curve: Row) -> str:
+    """What is proven of a curve's accuracy, from its dense end on."""
+    until, missed, undecided = (curve[k] for k in ("holds_until", "misses_at", "undecided_at"))
+    parts = []
+    if until:
+        parts.append(f"holds up to {percent(until)}")
+    if undecided:
+        parts.append(f"is not decided at {', '.join(map(percent, undecided))}")
+    if missed is not None:
+        least = "" if until or undecided else ", the least that was taken away"
+        parts.append(f"misses its target at {percent(missed)}{least if missed else ''}")
+    elif until and not undecided:
+        parts.append("misses its target nowhere")
+    return f"accuracy {' and '.join(parts)}" if parts else ""
 
 
 def _recommended(document: Document) -> Iterator[tuple[str, str]]:
     for row in document["recommendations"]:
-        yield clean(_place(document, row), LONGEST_LABEL), clean(told(row), 1000)
+        place = _place(document["recommendations"], row)
+        yield clean(place, LONGEST_LABEL), clean(told(row), 1000)
 
 
 def told(row: Row) -> str:
     """A recommendation as a sentence."""
     if row["variant"] is None:
         return f"ship none: {row['reason']}."
-    share = "" if not row["share"] else f" ({percent(row['share'])} taken away)"
+    # The baseline has a stray zero here and there.
+    away = "" if row["variant"] == row["baseline"] else percent(row["share"] or 0.0)
+    share = "" if away in ("", percent(0.0)) else f" ({away} taken away)"
     lead = "ship" if row["proven"] else "perhaps"
     return f"{lead} {row['variant']}{share}: {row['reason']}."
 
 
-def _place(document: Document, row: Row) -> str:
-    """The runtime, and whatever else differs within the run."""
-    parts = [row["runtime"]]
-    for key in ("device", "precision", "baseline"):
-        if len({other[key] for other in document["recommendations"]}) > 1:
-            parts.append(row[key])
-    return " · ".join(parts)
+def _place(rows: Sequence[Row], row: Row) -> str:
+    """The runtime, and whatever else differs between the rows."""
+    varying = [key for key in DIMENSIONS if len({other[key] for other in rows}) > 1]
+    return " · ".join([row["runtime"], *(row[key] for key in varying)])
 
 
-def _name(document: Document, curve: Row) -> str:
-    parts = [curve["kind"], curve["runtime"]]
-    for key in ("device", "precision", "baseline"):
-        if len({other[key] for other in document["curves"]}) > 1:
-            parts.append(curve[key])
-    return " · ".join(parts)
-
-
-def _table(document: Document, curves: Sequence[Row]) -> Table:
+def _table(curves: Sequence[Row]) -> Table:
     columns = [
         Column("curve"),
+        Column("in"),
         Column("variant"),
         Column("taken away", "number"),
         Column("accuracy target", "word"),
@@ -115,14 +132,20 @@ def _table(document: Document, curves: Sequence[Row]) -> Table:
         Column("compressed", "number"),
         Column("peak MiB", "number"),
     ]
-    body = [_row(_name(document, curve), point) for curve in curves for point in curve["points"]]
-    caption = "The points of the curves; the share taken away is of weights, or of channels"
+    body = [
+        [clean(curve["kind"], LONGEST_LABEL), clean(_place(curves, curve)), *_values(point)]
+        for curve in curves
+        for point in curve["points"]
+    ]
+    caption = (
+        "The points of the curves, each from its dense end on; the share taken away is of the "
+        "weights of the layers that were pruned, or of channels"
+    )
     return Table(caption, columns, body).filled()
 
 
-def _row(name: str, point: Row) -> list[str]:
+def _values(point: Row) -> list[str]:
     return [
-        clean(name, 2 * LONGEST_LABEL),
         clean(point["variant"]),
         percent(point["share"]),
         point["accuracy"] or "",
@@ -134,31 +157,66 @@ def _row(name: str, point: Row) -> list[str]:
     ]
 
 
-def _charts(document: Document, curves: Sequence[Row]) -> list[Chart]:
-    charts = []
-    for title, (key, factor) in MEASURES.items():
-        points = [
-            _drawn(curve, point, factor * point[key])
-            for curve in curves
-            for point in curve["points"]
-            if point[key] is not None
+def _charts(curves: Sequence[Row]) -> Iterator[Chart]:
+    """One for each measure: a panel a kind of pruning, a line a place."""
+    for key, title in MEASURES.items():
+        values = _drawn(curves, key)
+        if len({share for line in values.values() for _, share in line}) > 1:
+            title, factor = _scaled(key, title, values)
+            points = _points(curves, key, values, factor)
+            caption = f"{title} against the share taken away{_shaded(points)}"
+            yield Chart(caption, partial(curve_chart, points, title))
+
+
+def _drawn(curves: Sequence[Row], key: str) -> Values:
+    found: Values = defaultdict(dict)
+    for curve in curves:
+        place = clean(_place(curves, curve), LONGEST_LABEL)
+        for point in curve["points"]:
+            if point[key] is not None:
+                found[place][clean(curve["kind"], LONGEST_LABEL), point["share"]] = point[key]
+    return found
+
+
+def _scaled(key: str, title: str, values: Values) -> tuple[str, float]:
+    """A title with its unit, and what values are to be multiplied by."""
+    if key not in SIZES:
+        return title, 100.0 if key == "top1" else 1.0
+    largest = max(size for line in values.values() for size in line.values())
+    return (f"{title}, MiB", 2.0**-20) if largest >= 2**20 else (f"{title}, KiB", 2.0**-10)
+
+
+def _points(curves: Sequence[Row], key: str, values: Values, factor: float) -> list[Point]:
+    """What the chart is made of; places whose lines would cover each other share one."""
+    alike = covering(values, invisible(v for line in values.values() for v in line.values()))
+    lines = {", ".join(names): values[place] for place, names in alike.items()}
+    if key in SIZES and len(lines) == 1:  # the same files everywhere: one panel shows every kind
+        return [
+            _point(place, kind, share, factor * value, 0.0)
+            for place, line in lines.items()
+            for (kind, share), value in line.items()
         ]
-        if len({point["share"] for point in points}) > 1:
-            charts.append(_chart(title, points))
-    return charts
+    holds = _regions(curves)
+    return [
+        _point(kind, place, share, factor * value, holds[kind])
+        for place, line in lines.items()
+        for (kind, share), value in line.items()
+    ]
 
 
-def _chart(title: str, points: list[dict[str, Any]]) -> Chart:
-    caption = f"{title} against the share taken away; shaded: no accuracy target is missed"
-    return Chart(caption, lambda: curve_chart(points, title))
+def _point(panel: str, line: str, share: float, value: float, holds: float) -> Point:
+    return {"place": panel, "kind": line, "share": share, "value": value, "holds": holds}
 
 
-def _drawn(curve: Row, point: Row, value: float) -> dict[str, Any]:
-    places = (curve["device"], curve["runtime"], curve["baseline"])
-    return {
-        "place": clean(" · ".join(places), LONGEST_LABEL),
-        "kind": clean(curve["kind"], LONGEST_LABEL),
-        "share": point["share"],
-        "value": value,
-        "holds": curve["holds_until"],
-    }
+def _regions(curves: Sequence[Row]) -> Mapping[str, float]:
+    """Of each panel the share up to which accuracy is proven to hold in every place; 0: none."""
+    found: dict[str, float] = {}
+    for curve in curves:
+        panel, until = clean(curve["kind"], LONGEST_LABEL), curve["holds_until"] or 0.0
+        found[panel] = min(until, found.get(panel, until))
+    return found
+
+
+def _shaded(points: Sequence[Point]) -> str:
+    held = any(point["holds"] > 0 for point in points)
+    return "; shaded: accuracy is proven to meet its targets" if held else ""

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from agents import wire
 from reports.comparison import FASTER_BELOW, SAME_WITHIN, SLOWER_ABOVE
-from reports.layout import Document, Section
+from reports.estimate import CONFIDENCE
+from reports.intervals import used
+from reports.layout import Column, Document, Section, Table
 from reports.multiplicity import DIFFERENCE_ALPHA
 from reports.sequential import ALPHA, RANKS_FROM, RATIO_TOLERANCE
 from reports.stats import SMALLEST_SAMPLE, fewest_for_signed_rank
@@ -34,13 +36,20 @@ def section(document: Document) -> Section:
         *((f"{name}:", f"{_SCENARIOS[name]}.") for name in _SCENARIOS if name in found),
         *(("", text) for text in (*_taking(), *_intervals(), *_words(), *_gates(document))),
     ]
-    return Section("How it was measured", points=points, detail=True)
+    return Section("How it was measured", points=points, tables=_kinds(document), detail=True)
+
+
+def _kinds(document: Document) -> list[Table]:
+    """Every kind of interval that the report at hand holds."""
+    rows = used(document)
+    caption = f"What the {CONFIDENCE:.0%} intervals of this report are"
+    return [Table(caption, [Column("of"), Column("interval"), Column("after")], rows)] * bool(rows)
 
 
 def _taking() -> Iterator[str]:
     yield (
-        "The unit is the launch: one fresh process for each cell of a group. Samples of one launch "
-        "depend on each other, so no interval is built from samples."
+        "The unit is the launch: one fresh process for each cell of a group. The times of one "
+        "launch depend on each other, so no interval is built from single times."
     )
     yield (
         "Cells that are compared were measured in turns; the first sample of each block follows a "
@@ -63,12 +72,7 @@ def _intervals() -> Iterator[str]:
         "Intervals of times, throughput, memory and load describe this run only; another day's "
         "temperature and clocks are not in them. Compare by the ratios."
     )
-    yield (
-        "Ratios of p50 and of throughput have Student's t interval across launches; those of p95 "
-        "and p99 the exact signed-rank (Hodges-Lehmann) interval, which needs "
-        f"{fewest_for_signed_rank()} launches."
-    )
-    yield "Accuracy has Wilson's interval, a drop Tango's for paired samples."
+    yield f"A signed-rank interval needs {fewest_for_signed_rank()} launches."
 
 
 def _words() -> Iterator[str]:

@@ -1,61 +1,72 @@
-"""Accuracy under corruptions, what the probabilities are worth, and samples from elsewhere."""
+"""Accuracy under corruptions, and what a model makes of samples from elsewhere."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
 
-from reports.charts import reliability_chart, severity_chart
+from reports.assessment import IS_BASELINE
+from reports.charts import severity_chart
 from reports.layout import Chart, Column, Document, Row, Section, Table
+from reports.lines import INVISIBLE, covering
 from reports.names import LONGEST_LABEL, Names
-from reports.text import NOTHING, clean, number, percent
+from reports.places import MOST_PLACES, WITHOUT, by_place, first, left_out, rows_of, table_of
+from reports.text import NOTHING, clean, counted, percent
 
 ORDER = 65
-TITLE = "Robustness and calibration"
-MOST_PLACES = 4  # that are drawn; the tables have all
-_WITHOUT = ("batch", "threads", "scenario")
+MOST_LINES = 8  # that are drawn; the tables have all
+_AGAINST = ("top1_drop", "mce")  # what needs a baseline
 _MEASURES = {"top1": "Top-1", "map50": "mAP@0.5", "miou": "mIoU"}
+
+Line = Mapping[tuple[str, int], float]  # (corruption, severity) -> top-1
 
 
 def section(document: Document) -> Section:
     """Detail throughout: what is decided by it is in the verdicts."""
     found = document["evaluations"]
     tried = [each for each in found if each["corruptions"]]
-    calibrated = [each for each in found if each["reliability"]]
     strange = [each for each in found if each["out_of_distribution"]]
-    if not (tried or calibrated or strange):
-        return Section(TITLE, ["No evaluation gives probabilities."], detail=True)
-    words = [*_on_robustness(tried), *_on_calibration(calibrated), *_on_strangers(strange)]
+    words = [*_on_robustness(tried), *_on_missing(tried), *_on_strangers(strange)]
     tables = [
-        *_overviews(document, tried, calibrated),
+        *_overview(document),
         *_side_by_side(document, tried),
         *([_sets(document, tried)] if tried else []),
         *([_strangers(document, strange)] if strange else []),
     ]
-    charts = [*_severities(document, tried), *_reliabilities(document, calibrated)]
-    return Section(TITLE, words, tables=tables, charts=charts, detail=True)
+    charts = list(_severities(document, tried))
+    return Section("Robustness", words, tables=tables, charts=charts, detail=True)
 
 
 def _on_robustness(tried: Sequence[Row]) -> Iterator[str]:
     if not tried:
         yield "The study asks for no corruptions, so nothing is known of robustness."
         return
+    samples = sorted({item["samples"] for each in tried for item in each["corruptions"]} - {0})
+    these = f"the first {samples[0]} samples" if len(samples) == 1 else "the same first samples"
     yield (
-        "Under corruptions the same first samples are fed again, changed in a seeded way that is "
-        "the same on every device. Means give every corruption the same weight; their intervals "
-        "are across samples. Relative error is the mean corruption error over the baseline's: "
-        "above 1 is less robust (Hendrycks and Dietterich 2019, there against AlexNet). An arrow "
-        "marks a set whose own 95% interval of the drop from the baseline leaves 0 out."
+        f"Under corruptions {these} are fed again, changed in a seeded way that is the same on "
+        "every device; what is lost is lost against these samples as they were. Means give every "
+        "corruption the same weight; their intervals are across samples. Relative error is the "
+        "mean corruption error over the baseline's: above 1 is less robust (Hendrycks and "
+        "Dietterich 2019, there against AlexNet). An arrow marks a set whose own 95% interval of "
+        "the drop from the baseline leaves 0 out."
     )
 
 
-def _on_calibration(calibrated: Sequence[Row]) -> Iterator[str]:
-    if calibrated:
+def _on_missing(tried: Sequence[Row]) -> Iterator[str]:
+    """Sets without any value, by their reason."""
+    sets = [(each, item) for each in tried for item in each["corruptions"]]
+    lost: dict[str, list[str]] = {}
+    for each, item in sets:
+        if item["reason"] and all(item.get(key) is None for key in _MEASURES):
+            name = f"{each['variant']} in {each['runtime']}, {item['corruption']}"
+            lost.setdefault(item["reason"], []).append(f"{name} {item['severity']}")
+    for reason, names in lost.items():
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        told = clean("; ".join(names[:3]), 3 * LONGEST_LABEL)
         yield (
-            "The expected calibration error (ECE) is the mean gap between confidence and accuracy "
-            "in 15 bins. Chance alone gives a perfectly calibrated model the error named beside "
-            "it. Brier score: 0 is best. Log-likelihood: of the right class, natural log."
+            f"Without a value: {len(names)} of {len(sets)} corrupted sets ({told}{more}): "
+            f"{clean(reason)}."
         )
 
 
@@ -67,39 +78,27 @@ def _on_strangers(strange: Sequence[Row]) -> Iterator[str]:
         )
 
 
-def _overviews(
-    document: Document, tried: Sequence[Row], calibrated: Sequence[Row]
-) -> Iterator[Table]:
-    """A row an evaluation, from the rows of results, which have the intervals."""
-    names, rows = Names(document), _rows(document)
-    keys = [_key(each) for each in document["evaluations"]]
-    known = [rows[key] for key in keys if key in rows]
-    if tried:
-        chosen = [row for row in known if row["robustness"] and row["robustness"]["sets"]]
-        yield _table("Under corruptions: means, with 95% intervals", names, chosen, _means)
-    if calibrated:
-        chosen = [row for row in known if row["calibration"]]
-        yield _table("Calibration on the dataset, with 95% intervals", names, chosen, _calibration)
+def _overview(document: Document) -> Iterator[Table]:
+    """The means of each evaluation, where any has one."""
+    chosen = [row for row in rows_of(document) if row["robustness"]]
+    sets = {row["robustness"]["sets"] for row in chosen}
+    if any(sets):
+        over = f" over {counted(next(iter(sets)), 'set')}" if len(sets) == 1 else ""
+        caption = f"Under corruptions: means{over}, with 95% intervals"
+        yield table_of(caption, Names(document), chosen, partial(_means, several=not over))
 
 
-def _table(caption: str, names: Names, rows: Sequence[Row], values: Any) -> Table:
-    told = [values(row) for row in rows]
-    columns = [Column(name, "number") for name in (told[0] if told else {})]
-    body = [
-        [*names.values(row, _WITHOUT), *each.values()] for row, each in zip(rows, told, strict=True)
-    ]
-    return Table(caption, [*names.columns(_WITHOUT), *columns], body).filled()
-
-
-def _means(row: Row) -> dict[str, str]:
+def _means(row: Row, several: bool) -> dict[str, str]:
+    """The means of a row; `several` says that rows differ in their number of sets."""
     found, ends = row["robustness"], row["robustness"]["ci"]
+    reasons = (row["reasons"].get(f"robustness.{key}") for key in ("top1", "clean_drop", *_AGAINST))
     return {
-        "top-1": percent(row["accuracy"]["top1"]),
         "under corruption": percent(found["top1"], ends["top1"]),
         "lost to corruption": percent(found["clean_drop"], ends["clean_drop"]),
         "drop from baseline": _or_nothing(found, "top1_drop"),
         "relative error": "" if found["mce"] is None else _ratio(found["mce"], ends["mce"]),
-        "sets": str(found["sets"]),
+        "sets": str(found["sets"]) if several else "",
+        "note": clean("; ".join(dict.fromkeys(r for r in reasons if r and r != IS_BASELINE))),
     }
 
 
@@ -111,27 +110,9 @@ def _ratio(value: float, ends: Sequence[float]) -> str:
     return f"{value:.2f} [{ends[0]:.2f}, {ends[1]:.2f}]"
 
 
-def _calibration(row: Row) -> dict[str, str]:
-    found, ends = row["calibration"], row["calibration"]["ci"]
-    return {
-        "ECE": percent(found["ece"], ends["ece"]),
-        "by chance": percent(found["ece_by_chance"]),
-        "mean confidence": percent(found["confidence"]),
-        "top-1": percent(row["accuracy"]["top1"]),
-        "Brier": number(found["brier"]),
-        "log-likelihood": f"{found['log_likelihood']:.3f}" + _clipped(found["clipped"]),
-        "entropy, nats": number(found["entropy"]),
-        "scores": clean(found["scores"] or NOTHING),
-    }
-
-
-def _clipped(count: int) -> str:
-    return f" ({count} clipped)" if count else ""
-
-
 def _side_by_side(document: Document, tried: Sequence[Row]) -> Iterator[Table]:
     """Corruption x severity, a column a variant, a table a place."""
-    for place, found in _places(document, tried).items():
+    for place, found in by_place(document, tried).items():
         variants = [clean(each["variant"], LONGEST_LABEL) for each in found]
         columns = [Column("corruption"), Column("severity", "number")]
         columns += [Column(variant, "number") for variant in variants]
@@ -169,7 +150,7 @@ def _sets(document: Document, tried: Sequence[Row]) -> Table:
     """Every set with all that is known of it."""
     names = Names(document)
     columns = [
-        *names.columns(_WITHOUT),
+        *names.columns(WITHOUT),
         Column("corruption"),
         Column("severity", "number"),
         Column("top-1", "number"),
@@ -181,7 +162,7 @@ def _sets(document: Document, tried: Sequence[Row]) -> Table:
         Column("note"),
     ]
     body = [
-        [*names.values(each, _WITHOUT), clean(item["corruption"]), *_details(item)]
+        [*names.values(each, WITHOUT), clean(item["corruption"]), *_details(item)]
         for each in tried
         for item in each["corruptions"]
     ]
@@ -212,7 +193,7 @@ def _span(ends: Sequence[float] | None) -> str:
 def _strangers(document: Document, strange: Sequence[Row]) -> Table:
     names = Names(document)
     columns = [
-        *names.columns(_WITHOUT),
+        *names.columns(WITHOUT),
         Column("set"),
         Column("samples", "number"),
         Column("confidence in the dataset", "number"),
@@ -222,7 +203,7 @@ def _strangers(document: Document, strange: Sequence[Row]) -> Table:
     ]
     body = [
         [
-            *names.values(each, _WITHOUT),
+            *names.values(each, WITHOUT),
             clean(item["name"]),
             "" if item["samples"] is None else str(item["samples"]),
             *(_with(item, key) for key in ("confidence_in", "confidence_out", "auroc")),
@@ -235,78 +216,40 @@ def _strangers(document: Document, strange: Sequence[Row]) -> Table:
 
 
 def _severities(document: Document, tried: Sequence[Row]) -> Iterator[Chart]:
-    for place, found in _drawn(document, tried):
-        points = [point for each in found for point in _curve(each)]
+    """A chart a place, a line a variant; places and lines that would look alike are one."""
+    curves = {
+        place: {clean(each["variant"], LONGEST_LABEL): _curve(each) for each in found}
+        for place, found in by_place(document, tried).items()
+    }
+    flat = {place: _flat(lines) for place, lines in curves.items()}
+    for place, names in first(covering(flat, INVISIBLE), MOST_PLACES):
+        lines = {name: line for name, line in curves[place].items() if line}
+        alike = covering(lines, INVISIBLE)
+        points = [
+            {"variant": ", ".join(shared), "corruption": name, "severity": severity, "top1": top1}
+            for variant, shared in first(alike, MOST_LINES)
+            for (name, severity), top1 in lines[variant].items()
+        ]
         if points:
-            caption = f"Top-1 against the severity of each corruption ({place}); 0: without any"
-            yield Chart(caption, partial(severity_chart, points))
+            where = clean(", ".join(names), 2 * LONGEST_LABEL)
+            caption = f"Top-1 against the severity of each corruption ({where}); 0: without any"
+            yield Chart(caption + left_out(alike, MOST_LINES), partial(severity_chart, points))
 
 
-def _curve(each: Row) -> Iterator[dict[str, Any]]:
-    """A variant's points; what it loses to a set gives its value on the same clean samples."""
-    variant = clean(each["variant"], LONGEST_LABEL)
+def _flat(lines: Mapping[str, Line]) -> dict[tuple[str, str, int], float]:
+    """All lines of a place as one."""
+    return {(name, *x): value for name, line in lines.items() for x, value in line.items()}
+
+
+def _curve(each: Row) -> Line:
+    """A variant's values; what it loses to a set gives its value on the same clean samples."""
     sets = [item for item in each["corruptions"] if item["top1"] is not None]
+    found = {(clean(item["corruption"]), item["severity"]): item["top1"] for item in sets}
     for item in sets:
-        point = {"variant": variant, "corruption": clean(item["corruption"])}
-        yield point | {"severity": item["severity"], "top1": item["top1"]}
-    first = {item["corruption"]: item for item in reversed(sets)}
-    for corruption, item in first.items():
         if item["clean_drop"] is not None:
-            before = item["top1"] + item["clean_drop"]
-            yield {
-                "variant": variant,
-                "corruption": clean(corruption),
-                "severity": 0,
-                "top1": before,
-            }
-
-
-def _reliabilities(document: Document, calibrated: Sequence[Row]) -> Iterator[Chart]:
-    for place, found in _drawn(document, calibrated):
-        points = [point for each in found for point in _bins(each)]
-        caption = f"Reliability: accuracy against confidence, with 95% intervals ({place})"
-        yield Chart(caption, partial(reliability_chart, points))
-
-
-def _bins(each: Row) -> Iterator[dict[str, Any]]:
-    variant = clean(each["variant"], LONGEST_LABEL)
-    for end in (0, 1):
-        yield {"variant": variant, "confidence": end, "diagonal": end}
-    for item in each["reliability"]:
-        yield {
-            "variant": variant,
-            "confidence": item["confidence"],
-            "accuracy": item["accuracy"],
-            "low": item["ci"][0],
-            "high": item["ci"][1],
-            "samples": item["samples"],
-            "diagonal": item["confidence"],
-        }
-
-
-def _drawn(document: Document, found: Sequence[Row]) -> list[tuple[str, list[Row]]]:
-    return list(_places(document, found).items())[:MOST_PLACES]
-
-
-def _places(document: Document, found: Sequence[Row]) -> dict[str, list[Row]]:
-    """The evaluations of one device, runtime and precision, the baseline first."""
-    names = Names(document)
-    places: dict[str, list[Row]] = {}
-    baseline = document["baseline"]
-    for each in sorted(found, key=lambda each: each["variant"] != baseline):
-        label = " · ".join(names.values(each, ("variant", *_WITHOUT)))
-        places.setdefault(label, []).append(each)
-    return places
+            found[clean(item["corruption"]), 0] = item["top1"] + item["clean_drop"]
+    return found
 
 
 def _by_key(each: Row) -> Mapping[tuple[str, int], Row]:
     return {(item["corruption"], item["severity"]): item for item in each["corruptions"]}
-
-
-def _key(row: Row) -> tuple[str, str]:
-    return row["device"], row["evaluation"]
-
-
-def _rows(document: Document) -> dict[tuple[str, str], Row]:
-    """A row of results for each evaluation; all of them say the same of it."""
-    return {_key(row): row for row in reversed(document["results"])}

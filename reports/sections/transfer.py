@@ -2,56 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Sequence
 
 from reports.layout import Column, Document, Row, Section, Table
-from reports.text import clean, number, percent, with_interval
+from reports.text import clean, counted, number, percent, with_interval
 
 ORDER = 59
+# What a ratio is of, and which way is faster.
+METRICS = {
+    "latency_p50_ratio": "Ratios are of p50 to that of each network's own baseline: below 1 is "
+    "faster.",
+    "throughput_ratio": "Ratios are of throughput to that of each network's own baseline: above 1 "
+    "is faster.",
+}
+# Columns that are there only if they tell places apart.
+DIMENSIONS = ("device", "precision")
 
 
 def section(document: Document) -> Section:
     entries = document["transfer"]
     if not entries:
         return Section("Transfer", ["Each recipe was measured on one network and device."])
-    words = [
-        "Ratios to each network's own dense variant: below 1 is faster; of throughput, above 1.",
-        *_spreads(entries),
-    ]
-    return Section("Transfer", words, tables=[_table(entries)], detail=True)
+    found = dict.fromkeys(place["metric"] for entry in entries for place in entry["places"])
+    several = len({place["device"] for entry in entries for place in entry["places"]}) > 1
+    points = [(clean(entry["recipe"]), _told(entry["places"], several)) for entry in entries]
+    words = [METRICS[metric] for metric in found]
+    return Section("Transfer", words, points, tables=[_table(entries)], detail=True)
 
 
-def _spreads(entries: list[Row]) -> Iterator[str]:
-    for entry in entries:
-        if entry["spread"] is not None:
-            spread = number(entry["spread"])
-            yield f"{clean(entry['recipe'])}: the largest ratio is {spread} times the smallest."
+def _told(places: Sequence[Row], several: bool) -> str:
+    """In how many places a recipe makes faster, and between which ratios; `several`: devices."""
+    known = sorted((p for p in places if p["ratio"] is not None), key=lambda p: float(p["ratio"]))
+    if not known:
+        return "compared nowhere."
+    findings = Counter(place["finding"] for place in known)
+    words = ", ".join(f"{word} in {count}" for word, count in findings.most_common())
+    told = f"{words} of {counted(len(places), 'place')}"
+    if len(known) == 1:
+        return f"{told}."
+    least, most = known[0], known[-1]
+    return (
+        f"{told}; the ratio runs from {number(least['ratio'])} ({_where(least, several)}) to "
+        f"{number(most['ratio'])} ({_where(most, several)}), "
+        f"{number(most['ratio'] / least['ratio'])} times as much."
+    )
+
+
+def _where(place: Row, several: bool) -> str:
+    device = f" on {place['device']}" if several else ""
+    return clean(f"{place['network']}{device} in {place['runtime']}")
 
 
 def _table(entries: list[Row]) -> Table:
+    rows = [(entry["recipe"], place) for entry in entries for place in entry["places"]]
+    rows.sort(key=lambda row: [row[1][key] for key in ("network", "device", "runtime")])
+    rows.sort(key=lambda row: [entry["recipe"] for entry in entries].index(row[0]))
+    varying = [key for key in DIMENSIONS if len({place[key] for _, place in rows}) > 1]
     columns = [
         Column("recipe"),
         Column("network"),
-        Column("device"),
+        *(Column(key) for key in varying),
         Column("runtime"),
-        Column("precision", detail=True),
         Column("ratio", "number"),
+        Column("finding", "word"),
         Column("top-1 drop", "number"),
         Column("note"),
     ]
-    body = [_row(entry, place) for entry in entries for place in entry["places"]]
+    body = [_row(recipe, place, varying) for recipe, place in rows]
     caption = "The gain of each recipe by network, device and runtime, with 95% intervals"
     return Table(caption, columns, body).filled()
 
 
-def _row(entry: Row, place: Row) -> list[str]:
+def _row(recipe: str, place: Row, varying: Sequence[str]) -> list[str]:
+    reasons = (place["reason"], place["top1_drop_reason"])
+    drop = place["top1_drop"]
     return [
-        clean(entry["recipe"]),
+        clean(recipe),
         clean(place["network"]),
-        clean(place["device"]),
+        *(clean(place[key]) for key in varying),
         clean(place["runtime"]),
-        clean(place["precision"]),
         with_interval(place["ratio"], place["ci"]),
-        percent(place["top1_drop"]) if place["top1_drop"] is not None else "",
-        clean(place["reason"] or ""),
+        place["finding"] or "",
+        "" if drop is None else percent(drop, place["top1_drop_ci"]),
+        clean("; ".join(dict.fromkeys(reason for reason in reasons if reason))),
     ]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import threading
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -268,29 +271,57 @@ def test_a_worker_that_dies_is_asked_no_more(
     cell = workshop.cell(network.save(folder, "onnx"), "onnxruntime")
     dataset = workshop.dataset(LABELS, x=network.samples)
     bench = workshop.bench(workshop.job([cell], dataset=dataset, robustness=SETTINGS))
-    worker, request = workshop.worker(cell)
-    try:
-        loaded = worker.ask(request, 60.0)
-        asked = evaluation.Asked(bench, cell, worker, loaded["first_ns"])
-        clean, first, second, *_ = evaluation.sets(bench.job)
-        assert asked.ask(clean)["nonfinite"] == 0
-        os.kill(worker.child.pid, signal.SIGKILL)
-        reasons = [asked.try_to_ask(one, float("inf"))["reason"] for one in (first, second)]
-    finally:
-        worker.close()
-    assert reasons[0] == reasons[1] == asked.gone
+    asked = evaluation.Asked(bench, bench.job["evaluations"][0])
+    with workshop.supervising(), closing(asked):
+        first, *others = evaluation.further_sets(bench.job)
+        assert scored(asked.run(first))["reason"] is None
+        assert asked.worker is not None
+        os.kill(asked.worker.child.pid, signal.SIGKILL)
+        reasons = [scored(asked.run(one))["reason"] for one in others]
+    assert len(reasons) == 3 and set(reasons) == {asked.gone}
     assert "killed by SIGKILL" in str(asked.gone)
 
 
-def test_a_budget_that_ends_leaves_reasons(
+def test_a_model_that_no_longer_loads_has_a_reason_in_every_set(
     workshop: Workshop, network: Network, folder: Path
 ) -> None:
     cell = workshop.cell(network.save(folder, "onnx"), "onnxruntime")
     dataset = workshop.dataset(LABELS, x=network.samples)
-    event = workshop.evaluate(cell, dataset, robustness=SETTINGS, budget_s=0.0)
-    assert event["sets"][0]["classes"] is not None
-    reasons = {one["reason"] for one in event["sets"][1:]}
-    assert reasons == {"the board-time budget ended"}
+    bench = workshop.bench(workshop.job([cell], dataset=dataset, robustness=SETTINGS))
+    bench.job["cells"][cell["id"]]["threads"] = 10_000
+    asked = evaluation.Asked(bench, bench.job["evaluations"][0])
+    with workshop.supervising(), closing(asked):
+        found = [scored(asked.run(one)) for one in evaluation.further_sets(bench.job)]
+    assert all("10000 threads asked for" in str(one["reason"]) for one in found)
+    assert [one["classes"] for one in found] == [None] * 4
+
+
+def scored(event: wire.SetEvent | None) -> wire.Scored:
+    assert event is not None
+    return event["scored"]
+
+
+@pytest.mark.parametrize("what", ["dataset", "set"])
+def test_a_stop_ends_it_between_two_batches(
+    workshop: Workshop, network: Network, folder: Path, what: str
+) -> None:
+    cell = workshop.cell(network.save(folder, "onnx"), "onnxruntime")
+    dataset = workshop.dataset(
+        np.zeros(100_000, "int64"), x=np.tile(network.samples, (5_000, 1, 1, 1))
+    )
+    asked = {**SETTINGS, "samples": 100_000}
+    bench = workshop.bench(workshop.job([cell], dataset=dataset, robustness=asked))
+    one = bench.job["evaluations"][0]
+    began = time.monotonic()
+    stopping = threading.Timer(2.0, (Path(bench.folder) / wire.STOP_FILE).touch)
+    stopping.start()
+    with workshop.supervising(), closing(evaluation.Asked(bench, one)) as model:
+        if what == "dataset":
+            assert evaluation.run(bench, one) is None
+        else:
+            assert model.run(next(evaluation.further_sets(bench.job))) is None
+    stopping.join()
+    assert time.monotonic() - began < 7
 
 
 # --- other heads

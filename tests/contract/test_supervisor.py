@@ -22,6 +22,7 @@ from tests.contract.workshop import TIMING, Workshop, spec
 
 RUNTIME = "onnxruntime"
 END_S = 60.0
+KINDS = ("floor", "evaluation", "launch", "set")
 Event = dict[str, Any]
 
 
@@ -219,6 +220,183 @@ def test_a_budget_ends_it(workshop: Workshop, folder_of_one: Callable[..., Path]
     assert [event["kind"] for event in events] == ["floor", "finished"]
     assert events[-1]["reason"] == "budget"
     assert events[-1]["elapsed_s"] >= 0.01
+
+
+# --- the sets of robustness, after the launches
+
+ROBUSTNESS: wire.Robustness = {
+    "corruptions": ["noise", "contrast"],
+    "severities": [1, 4],
+    "samples": 20,
+    "seed": 3,
+    "ood": {},
+}
+ASKED = [("noise", 1), ("noise", 4), ("contrast", 1), ("contrast", 4)]
+
+
+def robust(device: Workshop, network: Network, folder: Path, copies: int = 1) -> Any:
+    """Two cells, and what a job says of their dataset: the network's samples, so many times."""
+    samples = np.tile(network.samples, (copies, 1, 1, 1))
+    dataset = device.dataset(np.zeros(len(samples), "int64"), x=samples)
+    asked = {**ROBUSTNESS, "samples": len(samples)}
+    return cells(device, network, folder), {"dataset": dataset, "robustness": asked}
+
+
+def answered(events: list[Event]) -> list[tuple[str, str, int]]:
+    """The sets that were run, in their order."""
+    return [
+        (event["evaluation"], event["scored"]["name"], event["scored"]["severity"])
+        for event in of_kind(events, "set")
+    ]
+
+
+def all_of(members: list[wire.Cell]) -> list[tuple[str, str, int]]:
+    return [(cell["evaluation"], *one) for cell in members for one in ASKED]
+
+
+def sets(count: int) -> Callable[[list[Event]], bool]:
+    """Whether so many sets are in a journal."""
+    return lambda events: len(of_kind(events, "set")) >= count
+
+
+def test_sets_are_run_after_the_launches(
+    device: Workshop, network: Network, tmp_path: Path
+) -> None:
+    members, asked = robust(device, network, tmp_path)
+    events = run(device, job(device, members, 2, **asked))
+    kinds = [event["kind"] for event in events]
+    assert kinds == ["floor", *["evaluation"] * 2, *["launch"] * 2, *["set"] * 8, "finished"]
+    assert events[-1]["reason"] == "done"
+    assert answered(events) == all_of(members)
+    for event in of_kind(events, "evaluation"):
+        assert [one["reason"] for one in event["sets"]] == [None, *[wire.NOT_RUN] * 4]
+        assert event["sets"][0]["seconds"] > 0
+    for event in of_kind(events, "set"):
+        scored = event["scored"]
+        assert (scored["reason"], scored["classes"]["shape"]) == (None, [20, 5])
+        assert 0 < scored["seconds"] <= event["seconds"]
+    spent = sum(event["seconds"] for event in events[:-1])
+    assert events[-1]["elapsed_s"] == pytest.approx(spent)
+
+
+def test_launches_and_sets_have_the_budget_each(
+    workshop: Workshop, network: Network, tmp_path: Path
+) -> None:
+    members, asked = robust(workshop, network, tmp_path, copies=100)
+    events = run(workshop, job(workshop, members, 10_000, budget_s=2.0, **asked))
+    assert events[-1]["reason"] == "budget"
+    times = {kind: [event["seconds"] for event in of_kind(events, kind)] for kind in KINDS}
+    measuring = [*times["floor"], *times["evaluation"], *times["launch"]]
+    assert sum(measuring[:-1]) < 2.0 <= sum(measuring)
+    # The sets begin though nothing is left for launches, and end before the budget does again.
+    assert answered(events) == all_of(members)[: len(times["set"])]
+    assert times["set"] and sum(times["set"][:-1]) < 2.0
+    assert len(times["set"]) == 8 or sum(times["set"]) >= 2.0
+
+
+def test_sets_that_the_budget_does_not_reach_are_left_with_a_reason(
+    workshop: Workshop, network: Network, tmp_path: Path
+) -> None:
+    members, asked = robust(workshop, network, tmp_path)
+    folder = job(workshop, members[:1], 1, budget_s=600.0, **asked)
+    run_until(workshop, folder, sets(2))
+    shorter = json.loads((folder / "job.json").read_text())
+    shorter["budget_s"] = 1e-3
+    (folder / "job.json").write_text(json.dumps(shorter))
+    there = answered(journal(folder))
+    events = run(workshop, folder)
+    assert (answered(events), events[-1]["reason"]) == (there, "budget")
+    (found,) = of_kind(events, "evaluation")
+    assert [one["reason"] for one in found["sets"][1:]] == [wire.NOT_RUN] * 4
+
+
+def test_launches_that_are_enough_cost_no_sets(
+    workshop: Workshop, network: Network, tmp_path: Path
+) -> None:
+    members, asked = robust(workshop, network, tmp_path)
+    folder = job(workshop, members, 50, **asked)
+    (folder / wire.enough_file("group")).touch()
+    events = run(workshop, folder)
+    assert of_kind(events, "launch") == []
+    assert answered(events) == all_of(members)
+
+
+@pytest.mark.parametrize("done", [0, 3])
+def test_a_power_cut_before_or_among_the_sets_repeats_none(
+    workshop: Workshop, network: Network, tmp_path: Path, done: int
+) -> None:
+    members, asked = robust(workshop, network, tmp_path, copies=20)
+    folder = job(workshop, members, 1, **asked)
+    run_until(workshop, folder, sets(done) if done else launched(1))
+    before = journal(folder)
+    assert of_kind(before, "finished") == [], "it was not cut off in the middle"
+    after = run(workshop, folder)
+    assert after[: len(before)] == before
+    assert answered(after) == all_of(members)
+    assert len(of_kind(after, "evaluation")) == 2
+    assert [event["kind"] for event in after].count("launch") == 1
+
+
+def test_sets_that_the_host_has_stored_are_not_run_again(
+    workshop: Workshop, network: Network, tmp_path: Path
+) -> None:
+    members, asked = robust(workshop, network, tmp_path)
+    first, second = (cell["evaluation"] for cell in members)
+    stored = {
+        first: {"scores": "probabilities", "sets": [["noise", 1], ["contrast", 4]]},
+        second: {"scores": "logits", "sets": ASKED},
+    }
+    done = {"done_evaluations": [first, second], "answered": stored}
+    events = run(workshop, job(workshop, members, 1, done_launches=[["group", 0]], **asked, **done))
+    assert [event["kind"] for event in events] == ["floor", "set", "set", "finished"]
+    assert answered(events) == [(first, "noise", 4), (first, "contrast", 1)]
+    # Read as the dataset was: as logits it would not be so certain of anything.
+    again = run(workshop, job(workshop, members[:1], 0, **asked))
+    assert of_kind(again, "evaluation")[0]["scores"] == "logits"
+    assert events[1]["scored"]["classes"] != of_kind(again, "set")[1]["scored"]["classes"]
+
+
+def test_a_model_that_failed_on_the_dataset_has_no_sets(
+    workshop: Workshop, network: Network, tmp_path: Path
+) -> None:
+    members, asked = robust(workshop, network, tmp_path)
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"\x08\x08no model")
+    bad = workshop.cell(broken, RUNTIME, inputs=[spec("x", "float32", [1, 8, 8, 1])])
+    events = run(workshop, job(workshop, [bad, members[0]], 1, **asked))
+    assert of_kind(events, "evaluation")[0]["sets"] == []
+    assert answered(events) == all_of(members[:1])
+
+
+def test_a_stop_among_the_sets_is_heard_within_seconds(
+    workshop: Workshop, network: Network, tmp_path: Path
+) -> None:
+    members, asked = robust(workshop, network, tmp_path, copies=300)
+    # The dataset itself is stored, so that only the sets are long.
+    done = {member["evaluation"]: {"scores": "logits", "sets": []} for member in members}
+    folder = job(workshop, members, 0, done_evaluations=list(done), answered=done, **asked)
+    with supervisor(workshop, folder) as child:
+        wait_for(folder, sets(1))
+        (folder / wire.STOP_FILE).touch()
+        began = time.monotonic()
+        assert child.wait(END_S) == 0
+        assert time.monotonic() - began < 2
+    events = journal(folder)
+    assert events[-1]["reason"] == "stopped"
+    there = answered(events)
+    (folder / wire.STOP_FILE).unlink()
+    shorter = json.loads((folder / "job.json").read_text())
+    shorter["robustness"]["samples"] = 20
+    (folder / "job.json").write_text(json.dumps(shorter))
+    assert answered(run(workshop, folder)) == all_of(members)
+    assert there == all_of(members)[: len(there)]
+
+
+def run_until(device: Workshop, folder: Path, condition: Callable[[list[Event]], bool]) -> None:
+    """Start a job, and cut it off when its journal fulfils a condition."""
+    with supervisor(device, folder) as child:
+        wait_for(folder, condition)
+        child.send_signal(signal.SIGKILL)
 
 
 def test_what_the_host_has_stored_is_not_done_again(

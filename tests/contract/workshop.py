@@ -11,7 +11,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -207,6 +207,7 @@ class Workshop:
             "attempt": "1",
             "skip": {},
             "done_evaluations": [],
+            "answered": {},
             "done_launches": [],
         }
         return cast(wire.Job, {**job, **changes})
@@ -230,10 +231,19 @@ class Workshop:
     def evaluate(
         self, cell: wire.Cell, dataset: wire.Dataset | None = None, **changes: Any
     ) -> EvaluationEvent:
-        """Evaluate one cell as the supervisor does."""
+        """Evaluate one cell and all its sets, as the supervisor and the store do."""
         bench = self.bench(self.job([cell], dataset=dataset, **changes))
         with self.supervising():
-            return evaluation.run(bench, bench.job["evaluations"][0])
+            event = evaluation.run(bench, bench.job["evaluations"][0])
+            assert event is not None
+            with closing(
+                evaluation.Asked(bench, bench.job["evaluations"][0], event["scores"])
+            ) as asked:
+                for at, one in enumerate(evaluation.further_sets(bench.job), 1):
+                    found = asked.run(one)
+                    assert found is not None
+                    event["sets"][at] = found["scored"]
+        return event
 
     def launch(self, *cells: wire.Cell, **changes: Any) -> wire.LaunchEvent:
         """Measure one launch of some cells as the supervisor does."""

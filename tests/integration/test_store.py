@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import harness
+from agents import wire
 from harness.errors import StoreError
 from harness.samples import packed, unpacked
 from harness.store import SCHEMA_VERSION, Store
@@ -125,6 +126,36 @@ def test_a_launch_is_stored_once(url: str) -> None:
     assert [item.launch["blocks"] for item in loaded] == [blocks, [[5]]]
     assert [item.conditions["after"]["steal"] for item in loaded] == [0, 1]
     assert store.done("r1", device) == ([], [("g", 0), ("g", 1)])
+
+
+def test_sets_are_added_to_their_evaluation_once(url: str) -> None:
+    store, run = Store(url), empty_run()
+    store.create_run(run, Path(), None)
+    device, name = run.cells[0].device, "dense/onnxruntime/fp32"
+    clean, *waiting = [
+        {"name": one, "kind": kind, "severity": level, "samples": 4, "reason": reason}
+        for one, kind, level, reason in (
+            ("clean", "clean", 0, None),
+            ("noise", "corruption", 1, wire.NOT_RUN),
+            ("noise", "corruption", 2, wire.NOT_RUN),
+        )
+    ]
+    found: Any = {"kind": "evaluation", "evaluation": name, "status": "ok", "seconds": 2.0}
+    found = {**found, "scores": "logits", "sets": [clean, *waiting]}
+    lost = {**found, "evaluation": "lost", "status": "failed", "reason": "it broke", "sets": []}
+    for one in (found, lost):
+        store.add_evaluation("r1", device, one)
+    assert store.answered("r1", device) == {name: {"scores": "logits", "sets": []}}
+    second = {**waiting[1], "reason": "out of memory"}
+    event: Any = {"kind": "set", "evaluation": name, "scored": second, "seconds": 0.75}
+    for _ in range(2):  # as the journal comes again after a lost link
+        store.add_evaluation("r1", device, found)
+        store.add_set("r1", device, event)
+    stored = {item.event["evaluation"]: item.event for item in store.load("r1").evaluations}
+    assert stored[name]["sets"] == [clean, waiting[0], second]
+    assert stored[name]["seconds"] == 2.75
+    assert store.answered("r1", device) == {name: {"scores": "logits", "sets": [["noise", 2]]}}
+    assert store.board_seconds("r1", device) == 4.75
 
 
 def test_several_writers_lose_nothing(url: str) -> None:

@@ -61,6 +61,7 @@ def scored(
         "severity": severity,
         "samples": len(chances),
         "reason": None,
+        "seconds": 1.0,
         "classes": packed(np.stack(five, axis=1)),
         "positive": packed(chances[:, 1]) if chances.shape[1] == 2 else None,
         "boxes": None,

@@ -51,6 +51,7 @@ def row(
         "device": device,
         "runtime": "onnxruntime",
         "precision_requested": "fp32",
+        "precision_executed": "fp32",
         "batch": batch,
         "threads": 1,
         "scenario": "single-stream",
@@ -75,6 +76,7 @@ def ratio(variant: str, value: float, width: float = 0.02, device: str = "pi") -
         "metric": "latency_p50_ratio",
         "ratio": value,
         "ci": [value - width, value + width],
+        "finding": "faster",
         "reason": None,
     }
 
@@ -83,8 +85,9 @@ def by_key(rows: list[dict[str, Any]]) -> dict[tuple[str, str, str], dict[str, A
     return {(r["device"], r["candidate_cell"], r["metric"]): r for r in rows}
 
 
+MANIFEST = {"schema": "edgeproof.variant/1"}
 ARTIFACTS: dict[str, Any] = {
-    f"sha-slim-{share}": {"provenance": {"sparsity": {"reached": share / 100}}}
+    f"sha-slim-{share}": {"provenance": {**MANIFEST, "sparsity": {"reached": share / 100}}}
     for share in (20, 40, 60)
 }
 ROWS = [
@@ -147,7 +150,9 @@ def test_the_baseline_is_what_remains_when_every_other_one_misses() -> None:
 def test_none_is_recommended_when_all_miss() -> None:
     found = recommended(ROWS[3:])
     assert found["variant"] is None
-    assert told(found).startswith("ship none: no variant is within the targets (slim-60: accuracy_")
+    assert told(found).startswith(
+        "ship none: no variant is proven to be within the targets (slim-60: "
+    )
 
 
 def test_a_variant_that_was_not_compared_is_not_recommended() -> None:
@@ -190,6 +195,40 @@ def test_quantised_variants_are_a_curve_of_their_own() -> None:
     assert found["holds_until"] is None  # without a target nothing says that it holds
 
 
+def test_what_was_compressed_in_training_is_a_curve_for_each_method() -> None:
+    methods = {"slim-20": "movement pruning", "slim-40": "movement pruning", "slim-60": "lottery"}
+    artifacts = {
+        f"sha-{name}": {
+            "provenance": {
+                **ARTIFACTS[f"sha-{name}"]["provenance"],
+                "training": {"method": method},
+            }
+        }
+        for name, method in methods.items()
+    }
+    artifacts["sha-taught"] = {
+        "provenance": {**MANIFEST, "sparsity": None, "training": {"method": "distillation"}}
+    }
+    variants = {"dense": {"from": None}, "taught": {"from": "dense"}}
+    study = {**STUDY, "variants": variants | {name: {"from": "dense"} for name in methods}}
+    found = curves(study, artifacts, [*ROWS, row("taught", (0.0, 0.0, 0.0))], (), {})
+    assert {one["kind"]: [point["share"] for point in one["points"]] for one in found} == {
+        "movement pruning": [0.0, 0.2, 0.4],
+        "lottery": [0.0, 0.6],
+    }
+
+
+def test_json_that_is_no_manifest_tells_nothing() -> None:
+    study = {**STUDY, "variants": {name: {"from": None} for name in STUDY["variants"]}}
+    artifacts = {"sha-slim-40": {"provenance": {"sparsity": 0.4, "training": "none"}}}
+    rows = [ROWS[0], row("slim-40", (0.0, 0.0, 0.0), sparsity=0.3)]
+    found = only(curves(study, artifacts, rows, (), {}))
+    assert (found["kind"], [point["share"] for point in found["points"]]) == (
+        "as given",
+        [0.0, 0.3],
+    )
+
+
 def test_only_the_smallest_batch_is_drawn() -> None:
     rows = [*ROWS, *(row(name, (0.0, 0.0, 0.0), batch=8) for name in ("slim-20", "slim-40"))]
     assert len(only(curves(STUDY, ARTIFACTS, rows, (), RATIOS))["points"]) == 4
@@ -222,3 +261,53 @@ def test_transfer_over_networks() -> None:
     ]
     assert found[0]["places"][1]["reason"] == "it was not compared with its baseline"
     assert found[0]["spread"] is None
+
+
+def test_a_curve_holds_only_as_far_as_every_point_is_proven() -> None:
+    unsure = [*ROWS[:2], row("slim-40", (0.004, -0.01, 0.02)), ROWS[3]]
+    found = only(curves(STUDY, ARTIFACTS, unsure, (DROP,), RATIOS))
+    assert [point["accuracy"] for point in found["points"]] == [
+        *("pass", "pass", "inconclusive", "fail"),
+    ]
+    assert (found["holds_until"], found["undecided_at"], found["misses_at"]) == (0.2, [0.4], 0.6)
+
+
+def test_a_file_of_unknown_size_is_not_the_smallest() -> None:
+    close = RATIOS | by_key([ratio("slim-20", 0.51)])
+    unknown = row("slim-40", (0.004, 0.0, 0.009)) | {"compressed_bytes": None}
+    found = only(recommendations(STUDY, ARTIFACTS, [*ROWS[:2], unknown, ROWS[3]], (DROP,), close))
+    assert found["variant"] == "slim-20"
+
+
+def test_a_variant_without_a_result_has_broken_no_target() -> None:
+    lost = row("slim-60", None) | {"status": "failed", "reason": "it crashed"}
+    found = recommended([*ROWS[:3], lost])
+    assert found["variant"] == "slim-40"
+    assert found["reason"].endswith("; slim-60: failed: it crashed")
+    assert "beyond a target" not in found["reason"]
+
+
+def test_a_target_that_no_scenario_measured_proves_nothing() -> None:
+    found = recommended(ROWS, DROP, Limit("server_rate_ips", "min", 100))
+    assert not found["proven"]
+    assert "server_rate_ips >= 100 (no scenario that was measured has it)" in found["reason"]
+
+
+def test_a_target_is_asked_of_the_scenario_that_measures_it() -> None:
+    served = [
+        each
+        | {"scenario": "server", "cell": f"{each['variant']}/1/server"}
+        | {"server": {"rate_ips": rate, "ci": {"rate_ips": [rate - 1, rate + 1]}}}
+        for each, rate in zip(ROWS, (50.0, 120.0, 80.0, 200.0), strict=True)
+    ]
+    limits = (DROP, Limit("server_rate_ips", "min", 100))
+    found = only(recommendations(STUDY, ARTIFACTS, [*ROWS, *served], limits, RATIOS))
+    assert (found["variant"], found["proven"]) == ("slim-20", True)
+
+
+def test_what_was_not_compared_in_time_is_named() -> None:
+    found = only(recommendations(STUDY, ARTIFACTS, ROWS[:2], (DROP,), {}))
+    assert found["reason"] == (
+        "it is the baseline; 81.9 KiB compressed; slim-20: not compared with the baseline in time"
+    )
+    assert told(found).startswith("ship dense: it is the baseline")

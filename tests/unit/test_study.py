@@ -302,6 +302,10 @@ GATE = {"metric": "latency_p95_ms", "max": 6}
         ({"measure": {"budget": math.nan}}, "nan is not between 0 and 7 days"),
         ({"devices": ["no such"]}, "devices[0]"),
         (
+            {"robustness": {"samples": 9}},
+            "robustness (line 3): is measured against a dataset, and the study has none",
+        ),
+        (
             {"dataset": {"file": "eval.npz", "inputs": "x"}},
             "dataset (line 2): needs one of labels, boxes, masks",
         ),

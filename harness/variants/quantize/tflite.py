@@ -15,6 +15,7 @@ from harness.variants.files import quiet, written
 from harness.variants.network import Array, Feeds
 from harness.variants.networks import tflite_file
 from harness.variants.outputs import batches
+from harness.variants.quantize import tflite_bias
 from harness.variants.recipe import Quantize
 from harness.variants.tflite_floats import floats, opened, signature
 
@@ -80,8 +81,7 @@ def _quantised(
     ranges.calibrate({key: fed}, recipe)
     tool = quantizer.Quantizer(data, recipe.get_quantization_recipe())
     result = tool.quantize(ranges.get_model_qsvs(), enable_progress_report=False)
-    made: bytes | bytearray = result.quantized_model
-    return made
+    return tflite_bias.fit(result.quantized_model, model)
 
 
 def _layers(path: Path, where: str) -> list[str]:
