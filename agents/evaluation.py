@@ -10,6 +10,8 @@ from typing import Any, Dict, Iterator, List, Literal, NamedTuple, Optional
 from agents import process, wire
 from agents.bench import Bench
 
+# Inferences from which the times of layers are taken, besides the first: usually, and in a profile.
+TRACED, PROFILED = 3, 30
 # What a slow board may need for one sample beside its inference: to find its boxes, to read its
 # scores, and for each number of it, preprocessing and the slowest corruption.
 BOXES_S, SCORES_S, NUMBER_S = 2.0, 0.02, 1e-5
@@ -65,7 +67,7 @@ def run(bench: Bench, evaluation: wire.Evaluation) -> Optional[wire.EvaluationEv
     }
     asked = Asked(bench, evaluation)
     try:
-        if not fill(event, bench.job, asked):
+        if not fill(event, bench.job, asked, evaluation["answers"]):
             return None
     except process.WorkerError as error:
         event["status"] = "unsupported" if error.status == "unsupported" else "failed"
@@ -76,10 +78,10 @@ def run(bench: Bench, evaluation: wire.Evaluation) -> Optional[wire.EvaluationEv
     return event
 
 
-def fill(event: wire.EvaluationEvent, job: wire.Job, asked: "Asked") -> bool:
+def fill(event: wire.EvaluationEvent, job: wire.Job, asked: "Asked", answers: bool) -> bool:
     """Take in what a model answers, false when it was stopped; raises WorkerError if it fails."""
-    executed = asked.load()
-    if job["dataset"] is not None:
+    executed = asked.load(PROFILED if job["profile"] else TRACED)
+    if job["dataset"] is not None and answers:
         clean = Set("clean", "clean", 0, job["dataset"], job["dataset"]["samples"], None)
         found = asked.ask(clean)
         if found is None:
@@ -124,13 +126,18 @@ class Asked:
         self.first_s = 0.0
         self.gone: Optional[str] = None  # why the worker answers no more
 
-    def load(self) -> wire.Executed:
-        """Start the worker and load the model; raises WorkerError. Returns what runs."""
+    def load(self, traced: int) -> wire.Executed:
+        """Start the worker and load the model; raises WorkerError. Returns what runs.
+
+        So many inferences are traced besides the first, which is cold.
+        """
         request = self.bench.load_request(self.cell, trace=True)
         self.worker = self.bench.spawn(self.cell, "evaluation")
         self.first_s = 1e-9 * self.worker.ask(request, self.bench.timeout)["first_ns"]
+        seconds = self.bench.timeout + 2 * self.first_s * traced
+        self.worker.ask({"do": "trace", "inferences": traced}, seconds)
         # At once: a trace of every inference would fill the disk.
-        executed: wire.Executed = self.worker.ask({"do": "finish"}, self.bench.timeout)["executed"]
+        executed: wire.Executed = self.worker.ask({"do": "finish"}, seconds)["executed"]
         return executed
 
     def close(self) -> None:
@@ -200,6 +207,6 @@ class Asked:
     def try_to_load(self) -> None:
         """Load the model, or keep the reason why it does not."""
         try:
-            self.load()
+            self.load(0)
         except process.WorkerError as error:
             self.gone = error.reason

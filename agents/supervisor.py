@@ -130,8 +130,9 @@ class Supervisor:
                         yield ROBUSTNESS, what, partial(asked.run, one)
 
     def answering(self) -> List[wire.Evaluation]:
-        """The evaluations that went well."""
-        return [item for item in self.job["evaluations"] if item["id"] in self.readings]
+        """The evaluations that answered the dataset."""
+        asked = [item for item in self.job["evaluations"] if item["answers"]]
+        return [item for item in asked if item["id"] in self.readings]
 
     def launches(self) -> Iterator[Tuple[wire.Group, int]]:
         """Every launch of the job, ordinal by ordinal."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Literal, Optional, TypedDict
 
-JOB_SCHEMA = "edgeproof.job/3"
+JOB_SCHEMA = "edgeproof.job/4"
 SINGLE_STREAM, MULTI_STREAM, OFFLINE = "single-stream", "multi-stream", "offline"
 SERVER, COLD_START, SUSTAINED = "server", "cold-start", "sustained"
 # MLPerf's names, and two of ours.
@@ -51,7 +51,9 @@ class Cell(TypedDict):
 
     id: str
     variant: str
-    runtime: str
+    runtime: str  # the label that the study gives: NAME or NAME:TARGET
+    target: str  # of the backend's TARGETS; "" when it has none
+    options: Dict[str, Any]  # for the runtime, as the device's profile gives them
     precision: str  # requested; what ran comes back in Executed
     batch: int
     threads: int
@@ -88,6 +90,7 @@ class Evaluation(TypedDict):
 
     id: str
     cell: str  # the cell whose settings it uses
+    answers: bool  # whether it is asked for the dataset; a control only has to load
 
 
 class Dataset(TypedDict):
@@ -150,7 +153,8 @@ class Job(TypedDict):
     seed: int
     budget_s: float  # to measure, and as much again for the sets of robustness
     timing: Timing
-    runtimes: Dict[str, Runtime]
+    runtimes: Dict[str, Runtime]  # by label
+    profile: bool  # whether an evaluation traces many inferences rather than a few
     files: Dict[str, Dict[str, str]]  # artifact -> suffix -> sha256 of the file; the model's first
     dataset: Optional[Dataset]
     robustness: Optional[Robustness]
@@ -173,6 +177,17 @@ class Memory(TypedDict):
     floor_kib: int  # VmHWM before the runtime was imported
 
 
+class LayerRun(TypedDict):
+    """One layer as it ran; null where the runtime does not tell."""
+
+    name: str
+    operator: str
+    kernel: Optional[str]  # what computed it
+    provider: Optional[str]  # execution provider, device or delegate
+    precision: Optional[str]  # fp32, fp16, bf16, int8, ...
+    ns: Optional[int]  # mean of the traced inferences; the first, which is cold, is left out
+
+
 class Executed(TypedDict, total=False):
     """What really ran, read back from the runtime; null where it does not tell."""
 
@@ -181,6 +196,7 @@ class Executed(TypedDict, total=False):
     provider: Optional[str]  # execution provider, device or delegate
     runtime_version: Optional[str]
     note: Optional[str]
+    layers: Optional[List[LayerRun]]  # in order of execution; null in launches, which trace nothing
 
 
 class Warmup(TypedDict):

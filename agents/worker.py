@@ -133,6 +133,11 @@ class Worker:
             "executed": self.session.executed(),
         }
 
+    def trace(self, inferences: int) -> None:
+        """Run the model for a session that traces, so that it can tell what a warm layer takes."""
+        for _ in range(inferences):
+            self.session.infer()
+
     def evaluate(self, request: Dict[str, Any]) -> Optional[Dict[str, Any]]:
         """Run one set of samples through the model; returns its raw answers, null when stopped."""
         if self.exam is None:
@@ -199,6 +204,8 @@ def answer(worker: Worker, request: Dict[str, Any]) -> Any:
         return worker.serve(request)
     if verb == "evaluate":
         return worker.evaluate(request)
+    if verb == "trace":
+        return worker.trace(request["inferences"])
     if verb == "finish":
         return worker.finish()
     raise ValueError("unknown message: {}".format(verb))

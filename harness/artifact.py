@@ -15,6 +15,7 @@ from typing import Any
 from agents import wire
 from harness.errors import InputError
 from harness.formats import Contents, Port, UnreadableError
+from harness.variants.zeros import zeros
 from reports.run import ArtifactRecord
 
 CHUNK = 1 << 20
@@ -79,6 +80,7 @@ class Artifact:
             sparsity=self.sparsity,
             reason=self.reason,
             provenance=self.provenance,
+            zeros=zeros(self.path, self.format),
         )
 
 

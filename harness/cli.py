@@ -105,12 +105,18 @@ def run_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @cli.command()
 @run_options
+@click.option(
+    "--profile",
+    is_flag=True,
+    help="Time each layer by the runtime's own profiler, before the launches.",
+)
 def run(**options: Any) -> None:
     """Measure the variants of STUDY on its devices, then report.
 
     \b
     edgeproof run examples/digits/study.yaml
     edgeproof run study.yaml --inventory lab.yaml --device pi5 --budget 20m
+    edgeproof run study.yaml --profile
     edgeproof run study.yaml --resume kws-20261121-101500-3f2a
     """
     _, code = _measured(**options)
@@ -150,6 +156,7 @@ def _measured(
     mode: str,
     as_json: bool,
     compare: Compare | None = None,
+    profile: bool = False,
 ) -> tuple[dict[str, Any], int]:
     from harness import controller, foresight, progress
     from harness.inputs import look_into
@@ -180,7 +187,7 @@ def _measured(
     for line in foresight.before(store.load(run_id), wanted.measure.budget):
         click.echo(f"note: {line}", err=True)
     with progress.display(mode, wanted.measure.budget) as show:
-        outcomes = controller.execute(run_id, inputs, devices, store, show)
+        outcomes = controller.execute(run_id, inputs, devices, store, show, profile)
     report = document.build(store.load(run_id))
     _tell(report, as_json)
     return report, _exit_code(outcomes)

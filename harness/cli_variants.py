@@ -230,7 +230,7 @@ def _tell_kernels(found: Sequence[Any]) -> None:
 
 
 def _change(made: Any, key: str) -> str:
-    before, after = (getattr(size, key) for size in (made.before, made.after))
+    before, after = (getattr(size, key, None) for size in (made.before, made.after))
     if before is None or after is None:
         return "-"
     return _short(after) if before == after else f"{_short(after)} ({after / before:.0%})"

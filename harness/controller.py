@@ -107,14 +107,20 @@ def _changed(path: Path) -> InputError:
 
 
 def execute(
-    run: str, inputs: Inputs, devices: Sequence[Device], store: Store, show: Display
+    run: str,
+    inputs: Inputs,
+    devices: Sequence[Device],
+    store: Store,
+    show: Display,
+    profile: bool = False,
 ) -> set[str]:
     """Measure on all devices side by side; returns how they ended: ok, stopped, failed.
 
+    `profile` has every model traced for long enough to tell what each layer takes.
     The first Ctrl-C asks every device to end after the launch in progress; a second one raises
     KeyboardInterrupt and leaves them at work, to be collected by --resume.
     """
-    boards = [Board(run, inputs, device, store, show) for device in devices]
+    boards = [Board(run, inputs, device, store, show, profile) for device in devices]
     # Daemons: a second Ctrl-C must not wait for boards.
     threads = [threading.Thread(target=board.work, daemon=True) for board in boards]
     for thread in threads:
@@ -158,19 +164,27 @@ def connect(device: Device) -> Connection:
 class Board:
     """One device's part of a run, in a thread of its own."""
 
-    def __init__(self, run: str, inputs: Inputs, device: Device, store: Store, show: Display):
+    def __init__(
+        self,
+        run: str,
+        inputs: Inputs,
+        device: Device,
+        store: Store,
+        show: Display,
+        profile: bool = False,
+    ):
         self.run = run
         self.inputs = inputs
         self.device = device
         self.store = store
         self.show = show
+        self.profile = profile
         self.plan: DevicePlan = plan.plan(inputs.study, device, inputs.artifacts)
         self.site: Site | None = None
         self.stopping = threading.Event()
         self.outcome = "failed"
-        self.spent_s = (
-            0.0  # of the budget, by the agent's own count: it is a session's, not a run's
-        )
+        # Of the budget, by the agent's own count: a resumed run has it anew.
+        self.spent_s = 0.0
         self.foreseen: list[str] | None = None  # gates that the budget cannot decide
         self.foreseen_sets: str | None = None  # why it cannot hold the sets of robustness
 
@@ -299,6 +313,7 @@ class Board:
             runtimes=runtimes,
             files=self.inputs.parts(),
             attempt=attempt,
+            profile=self.profile,
             skip={
                 key: lost[cell["evaluation"]]
                 for key, cell in self.plan.measurable.items()

@@ -8,15 +8,18 @@ import sys
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+from packaging.requirements import InvalidRequirement, Requirement
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 import device_profiles
+from agents import backends
 from harness import documents
 from harness.documents import Model, refused, unknown
 from harness.errors import InputError
 from harness.fields import Slug, Text
+from harness.labels import Label
 
 LOCAL = "local"
 DEFAULT_PROFILE = "generic-linux"
@@ -113,10 +116,24 @@ class Trap(Facts):
     text: Text
 
 
-class Pin(Model):
-    """What to install for a runtime instead of its backend's own requirements."""
+def _requirement(value: str) -> str:
+    try:
+        Requirement(value)
+    except InvalidRequirement as error:
+        raise refused(f"'{documents.shortened(value)}' is no requirement: {error}") from None
+    return value
 
-    requires: Annotated[tuple[Text, ...], Field(min_length=1)]
+
+class Pin(Model):
+    """What a kind of board gives a runtime instead of what its backend says."""
+
+    # What to install.
+    requires: (
+        Annotated[tuple[Annotated[Text, AfterValidator(_requirement)], ...], Field(min_length=1)]
+        | None
+    ) = None
+    # In the runtime's own words: options of a provider, properties of a compilation.
+    options: dict[Text, bool | int | float | str] = Field(default_factory=dict)
 
 
 class DeviceProfile(Model):
@@ -135,7 +152,7 @@ class DeviceProfile(Model):
     images: tuple[Image, ...] = ()
     sensors: tuple[Sensor, ...] = ()
     traps: tuple[Trap, ...] = ()
-    runtimes: dict[Text, Literal["system"] | Pin] = Field(default_factory=dict)
+    runtimes: dict[Label, Literal["system"] | Pin] = Field(default_factory=dict)  # by label
     sources: dict[Text, Text] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -148,6 +165,18 @@ class DeviceProfile(Model):
                 if fact not in type(block).model_fields:
                     raise refused(unknown("fact", fact, type(block).model_fields))
         return self
+
+    def pin(self, label: str) -> Literal["system"] | Pin | None:
+        """Return what it says about the very target of a runtime's label."""
+        name, target = backends.name_of(label), backends.target_of(label)
+        found = self.runtimes.get(f"{name}:{target}")
+        usual = target == backends.targets(name)[0]
+        return self.runtimes.get(name) if found is None and usual else found
+
+    def options(self, label: str) -> dict[str, Any]:
+        """Return the options of a runtime's label."""
+        pin = self.pin(label)
+        return dict(pin.options) if isinstance(pin, Pin) else {}
 
     def blocks(self) -> list[Facts]:
         """List the blocks that hold facts."""

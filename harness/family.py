@@ -84,7 +84,7 @@ def _recipe_problem(variants: Mapping[str, Variant], name: str) -> tuple[str, st
 def _sparse_problem(variant: Variant, formats: Collection[str]) -> tuple[str, str] | None:
     others = [format for format in formats if format != "tflite"]
     if others:
-        what = f"`store: sparse` is for TFLite files, and this is to be built as {', '.join(others)}"
+        what = f"`store: sparse` is for TFLite files; this is to be built as {', '.join(others)}"
         return what, "write `formats: [tflite]`"
     if variant.quantize and variant.quantize.to == "int8":
         what = "`store: sparse` is for floats: LiteRT has no sparse kernels for int8"

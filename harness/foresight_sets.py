@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from agents import wire
 from harness.foresight import time_of
+from reports import families
 from reports.run import Run
 
 
@@ -15,7 +16,16 @@ def too_long(run: Run, device: str, budget_s: float) -> str | None:
     A sample is taken to last as it did in the dataset itself: corrupting it takes longer. It is
     said when the evaluations so far suffice to know, with what all are then expected to take.
     """
-    events = [record.event for record in run.evaluations if record.device == device]
+    silent = {
+        record.cell["evaluation"]
+        for record in run.cells
+        if families.is_twin(run.study, record.cell["variant"])
+    }
+    events = [
+        record.event
+        for record in run.evaluations
+        if record.device == device and record.event["evaluation"] not in silent
+    ]
     good = [event for event in events if event["status"] == "ok"]
     spoiled_s, strange_s = (_seconds(good, kind) for kind in ("corruption", "ood"))
     if spoiled_s + strange_s <= budget_s:
@@ -24,7 +34,7 @@ def too_long(run: Run, device: str, budget_s: float) -> str | None:
         record.cell["evaluation"]
         for record in run.cells
         if record.device == device and record.status == "ok"
-    }
+    } - silent
     more = (len(planned) - len(events) + len(good)) / len(good)  # times as many will answer
     taken = time_of(more * (spoiled_s + strange_s))
     left_s = budget_s - more * strange_s

@@ -68,6 +68,7 @@ class _Setting:
     batch: int
     threads: int
     scenario: str
+    options: Mapping[str, Any]  # of the runtime on this device
 
     def __str__(self) -> str:
         return f"{self.runtime}/{self.without_runtime}"
@@ -89,15 +90,16 @@ def plan(
     `artifacts` holds every file of every variant; `formats` says what each runtime reads, the
     preferred first, and defaults to what its backend says.
     """
-    reads = formats or {name: backends.find(name).FORMATS for name in study.runtimes}
-    settings = list(_settings(study))
+    reads = formats or {label: backends.find(label).FORMATS for label in study.runtimes}
+    options = {label: device.details().options(label) for label in study.runtimes}
+    settings = list(_settings(study, options))
     cells = [
         _planned(study, variant, setting, artifacts, reads[setting.runtime])
         for setting in settings
         for variant in _baseline_first(study)
     ]
     effort = EFFORTS[study.measure.effort]
-    evaluations = _evaluations(cells)
+    evaluations = _evaluations(study, cells)
     known = {evaluation["id"] for evaluation in evaluations}
     return DevicePlan(
         device=device.name,
@@ -118,6 +120,7 @@ def job(
     runtimes: Mapping[str, wire.Runtime],
     files: Mapping[str, Mapping[str, str]],
     attempt: str,
+    profile: bool = False,
     dataset: wire.Dataset | None = None,
     robustness: wire.Robustness | None = None,
     skip: Mapping[str, str] | None = None,
@@ -139,6 +142,7 @@ def job(
         "budget_s": plan.budget_s,
         "timing": plan.timing,
         "runtimes": dict(runtimes),
+        "profile": profile,
         "files": {key: dict(parts) for key, parts in files.items()},
         "dataset": dataset,
         "robustness": robustness,
@@ -168,11 +172,11 @@ def _as_lists(done: Iterable[tuple[str, int]]) -> list[list[Any]]:
     return [[group, ordinal] for group, ordinal in sorted(done)]
 
 
-def _settings(study: Study) -> Iterator[_Setting]:
+def _settings(study: Study, options: Mapping[str, Mapping[str, Any]]) -> Iterator[_Setting]:
     scenarios = [scenario.name for scenario in study.scenarios]
     axes = (study.runtimes, study.precisions, study.batch_sizes, study.threads, scenarios)
     for combination in itertools.product(*axes):
-        yield _Setting(*combination)
+        yield _Setting(*combination, options[combination[0]])
 
 
 def _baseline_first(study: Study) -> list[str]:
@@ -203,6 +207,8 @@ def _cell(
         "id": f"{variant}/{setting}",
         "variant": variant,
         "runtime": setting.runtime,
+        "target": backends.target_of(setting.runtime),
+        "options": dict(setting.options),
         "precision": setting.precision,
         "batch": setting.batch,
         "threads": setting.threads,
@@ -235,13 +241,21 @@ def _with_evaluation(item: PlannedCell, known: set[str]) -> PlannedCell:
     return PlannedCell(cell, item.status, item.reason)
 
 
-def _evaluations(cells: Sequence[PlannedCell]) -> list[wire.Evaluation]:
+def _evaluations(study: Study, cells: Sequence[PlannedCell]) -> list[wire.Evaluation]:
     """Choose the lightest cell of each variant x runtime x precision for its first run."""
     able = [item.cell for item in cells if item.status == "ok"]
     lightest: dict[str, wire.Cell] = {}
     for cell in sorted(able, key=lambda cell: (cell["batch"], cell["threads"])):
         lightest.setdefault(cell["evaluation"], cell)
-    return [{"id": key, "cell": cell["id"]} for key, cell in lightest.items()]
+    return [
+        {
+            "id": key,
+            "cell": cell["id"],
+            # What a twin answers means nothing.
+            "answers": not study.variants[cell["variant"]].densify,
+        }
+        for key, cell in lightest.items()
+    ]
 
 
 def _groups(
@@ -279,7 +293,8 @@ def _runtime_groups(
     for setting in settings:
         if setting.scenario not in WITHOUT_RUNTIME_GROUPS:
             alike.setdefault(setting.without_runtime, []).append(setting)
-    for (shared, members), variant in itertools.product(alike.items(), _baseline_first(study)):
+    names = [name for name in _baseline_first(study) if not study.variants[name].densify]
+    for (shared, members), variant in itertools.product(alike.items(), names):
         held = [key for key in (f"{variant}/{one}" for one in members) if key in measurable]
         if len(held) > 1:
             yield {

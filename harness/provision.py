@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import Requirement
 from uv import find_uv_bin
 
 from agents import backends
-from harness.devices import DeviceProfile
+from harness.devices import DeviceProfile, Pin
 from harness.errors import ProvisionError
 
 SYSTEM = "system"
@@ -80,22 +81,34 @@ def target(facts: Mapping[str, Any]) -> Target:
     return Target(machine, python, min(int(found.group(1)), NEWEST_GLIBC))
 
 
-def requirements(runtime: str, profile: DeviceProfile) -> tuple[str, ...] | None:
-    """What to install for a runtime on a kind of board; null means the board brings its own."""
-    pin = profile.runtimes.get(runtime)
-    if pin == SYSTEM:
+def requirements(label: str, profile: DeviceProfile) -> tuple[str, ...] | None:
+    """What to install for a runtime on a kind of board; null means the board brings its own.
+
+    What the profile says of the target counts most; then a board that brings the runtime, what the
+    target needs by its backend, and what profile and backend say of the runtime.
+    """
+    name, backend = backends.name_of(label), backends.find(label)
+    own, any_target = profile.pin(label), profile.runtimes.get(name)
+    if isinstance(own, Pin) and own.requires:
+        return own.requires
+    if SYSTEM in (own, any_target):
         return None
-    if pin is not None and not isinstance(pin, str):
-        return pin.requires
-    return tuple(backends.find(runtime).REQUIRES)
+    by_target: dict[str, tuple[str, ...]] = getattr(backend, "TARGET_REQUIRES", {})
+    if backends.target_of(label) in by_target:
+        return by_target[backends.target_of(label)]
+    if isinstance(any_target, Pin) and any_target.requires:
+        return any_target.requires
+    return tuple(backend.REQUIRES)
 
 
-def archive(runtime: str, requires: tuple[str, ...], goal: Target) -> Archive:
+def archive(label: str, requires: tuple[str, ...], goal: Target) -> Archive:
     """Return the archive of a runtime, building it the first time.
 
     Versions are settled by the first build and stay until the cache is emptied: two runs must not
     differ because a package index moved between them. Raises ProvisionError.
     """
+    # A label's colon would end an entry of a path list.
+    runtime, requires = backends.name_of(label), _meant_for(goal, label, requires)
     key = hashlib.sha256(json.dumps(requires).encode()).hexdigest()[:8]
     folder = cache_folder() / "runtimes" / f"{runtime}-{goal.platform}-py{goal.python}-{key}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -103,6 +116,34 @@ def archive(runtime: str, requires: tuple[str, ...], goal: Target) -> Archive:
         if not (folder / "runtime.json").is_file():
             _build(requires, goal, folder)
         return _read(runtime, folder)
+
+
+def _meant_for(goal: Target, label: str, requires: tuple[str, ...]) -> tuple[str, ...]:
+    """Leave out the requirements whose markers name other machines or Pythons.
+
+    Raises ProvisionError when nothing is left.
+    """
+    machine = {
+        "python_version": goal.python,
+        "python_full_version": f"{goal.python}.0",
+        "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+        "platform_machine": goal.machine,
+        "platform_system": "Linux",
+        "sys_platform": "linux",
+        "os_name": "posix",
+    }
+    kept = []
+    for one in map(Requirement, requires):
+        if one.marker is None or one.marker.evaluate(machine):
+            one.marker = None
+            kept.append(str(one))
+    if not kept:
+        raise ProvisionError(
+            f"no wheels of {label} for Python {goal.python} on {goal.machine}",
+            next_step="see `images:` in the device profile for what this kind of board can run",
+        )
+    return tuple(kept)
 
 
 @contextmanager

@@ -16,27 +16,18 @@ from pydantic import (
     model_validator,
 )
 
-from agents import backends, wire
+from agents import wire
 from harness import documents, family
+from harness import twins as controls
 from harness.documents import Model, refused, unknown
 from harness.evaluated import DatasetSource, Robustness
 from harness.fields import Axis, Count, Number, Seconds, Slug, Text, distinct
+from harness.labels import Label
 from harness.scenarios import Scenario
 from harness.scenarios import distinct as distinct_scenarios
 from harness.variant import Variant
 from harness.variants.recipe import Calibration
 from reports.gates import METRICS
-
-
-def runtimes() -> list[str]:
-    """List the runtimes that have a backend."""
-    return [name for name in backends.names() if not name.startswith("_")]
-
-
-def _runtime(name: str) -> str:
-    if name not in runtimes():
-        raise refused(unknown("runtime", name, runtimes()))
-    return name
 
 
 def _metric(name: str) -> str:
@@ -91,9 +82,7 @@ class Study(Model):
     name: Slug
     variants: Annotated[dict[Slug, Variant], Axis, BeforeValidator(family.spread)]
     baseline: Slug
-    runtimes: Annotated[
-        tuple[Annotated[Text, AfterValidator(_runtime)], ...], Axis, AfterValidator(distinct)
-    ]
+    runtimes: Annotated[tuple[Label, ...], Axis, AfterValidator(distinct)]
     precisions: Annotated[
         tuple[Literal["fp32", "fp16", "bf16"], ...], Axis, AfterValidator(distinct)
     ] = ("fp32",)
@@ -115,6 +104,13 @@ class Study(Model):
     ] = ("variants", "runtimes")
     dataset: DatasetSource | None = None
     robustness: Robustness | None = None
+    # Variants that are measured beside a densified twin, or `all` that are pruned to zeros.
+    twins: Annotated[
+        tuple[Text, ...],
+        Field(max_length=256),
+        BeforeValidator(controls.one_or_many),
+        AfterValidator(distinct),
+    ] = ()
     # For variants that are built; a variant's own step may name other samples.
     calibration: Calibration | None = None
     measure: Measure = Measure()
@@ -200,12 +196,13 @@ def _checked(document: documents.Document, folder: Path) -> Study:
     study = documents.validate(Study, document)
     problems = [
         *_family_problems(study, document),
+        *_twin_problems(study, document),
         *_robustness_of_nothing(study, document),
         *_pointless_gates(study, document),
     ]
     if problems:
         raise documents.failure(document.path, problems)
-    variants = family.resolved(study.name, study.variants)
+    variants = family.resolved(study.name, controls.added(study.variants, study.twins))
     study = study.model_copy(update={"variants": variants})
     study._folder = folder
     return study
@@ -216,6 +213,11 @@ def _family_problems(study: Study, document: documents.Document) -> list[documen
         documents.problem(document, ("variants", name), what, advice)
         for name, what, advice in family.problems(study.variants, study.calibration is not None)
     ]
+
+
+def _twin_problems(study: Study, document: documents.Document) -> list[documents.Problem]:
+    found = controls.problems(study.variants, study.twins)
+    return [documents.problem(document, ("twins",), what, advice) for _, what, advice in found]
 
 
 def _robustness_of_nothing(

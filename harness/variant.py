@@ -14,7 +14,13 @@ from harness.documents import Model, refused, unknown
 from harness.fields import Axis, Dimension, Slug, Text, distinct
 from harness.variants.recipe import Format, Prune, Quantize
 
-SUFFIXES = {".onnx": "onnx", ".tflite": "tflite", ".xml": "openvino"}
+SUFFIXES = {
+    ".onnx": "onnx",
+    ".tflite": "tflite",
+    ".xml": "openvino",
+    ".pt2": "torch",
+    ".param": "ncnn",
+}
 
 
 def _format_to_file(value: object) -> object:
@@ -58,6 +64,9 @@ class Variant(Model):
     parent: Slug | None = Field(default=None, alias="from")
     prune: Prune | None = None
     quantize: Quantize | None = None
+    # A twin: its parent with the zero weights refilled, to tell what the zeros gain. A control, not
+    # a candidate; `twins:` of the study makes them.
+    densify: Annotated[bool, Field(strict=True)] = False
     # The files to build, by conversion where the parent has none; null: those of the parent.
     formats: Annotated[tuple[Format, ...], Axis, AfterValidator(distinct)] | None = None
     # What variants of several parents that were made alike share; filled in for `from: [a, b]`.
@@ -66,7 +75,7 @@ class Variant(Model):
     @property
     def built(self) -> bool:
         """Return whether edgeproof makes its files."""
-        return bool(self.prune or self.quantize or self.formats)
+        return bool(self.prune or self.quantize or self.formats or self.densify)
 
     @property
     def calibrated(self) -> list[str]:
@@ -83,6 +92,8 @@ class Variant(Model):
     def _made_or_given(self) -> Variant:
         if self.built and self.parent is None:
             raise refused("there is nothing to build from", "name the dense variant: `from: dense`")
+        if self.densify and (self.prune or self.quantize or self.formats):
+            raise refused("a densified twin is its parent in all else", "leave the other steps out")
         if not self.built and not self.model:
             raise refused(
                 "this key is missing: model",

@@ -11,6 +11,7 @@ import numpy as np
 from agents import wire
 from reports import stats
 from reports.estimate import Estimate, Interval
+from reports.families import is_twin
 from reports.gates import METRICS, Launchwise, Ratios
 from reports.index import Index, Taken
 from reports.launchwise import log_ratios
@@ -87,7 +88,9 @@ def _group(found: Index, record: GroupRecord) -> Iterator[dict[str, Any]]:
         return
     for cell_id in group["cells"]:
         candidate = found.cells.get((record.device, cell_id))
-        if candidate is not None and cell_id != group["baseline"]:
+        if candidate is None or is_twin(found.run.study, candidate.cell["variant"]):
+            continue
+        if cell_id != group["baseline"]:
             pairs = _matched(found, record, baseline, candidate)
             for metric in RATIOS:
                 if candidate.cell["scenario"] in METRICS[metric].scenarios:
@@ -120,6 +123,20 @@ def launch_ratios(found: Index, device: str, candidate: str, of: Launchwise) -> 
             sides = [found.cells[device, cell] for cell in (group["baseline"], candidate)]
             return log_ratios(found, _matched(found, record, *sides), of)
     return []
+
+
+def beside(
+    found: Index, baseline: CellRecord, candidate: CellRecord, metric: str
+) -> dict[str, Any] | None:
+    """Compare two cells of one group of variants, neither of them its baseline; null: no group."""
+    ids = {baseline.cell["id"], candidate.cell["id"]}
+    for record in found.run.groups:
+        group = record.group
+        inside = record.device == candidate.device and ids <= set(group["cells"])
+        if inside and group["kind"] == "variant":
+            pairs = _matched(found, record, baseline, candidate)
+            return _compare(found, group, (baseline, candidate), pairs, metric)
+    return None
 
 
 def _compare(

@@ -13,12 +13,13 @@ from reports.comparison import comparisons, to_baseline
 from reports.curves import curves
 from reports.estimate import CONFIDENCE
 from reports.evaluated import evaluations
-from reports.families import baseline_of
+from reports.families import baseline_of, is_twin
 from reports.fastest import fastest_runtimes
 from reports.findings import findings
 from reports.gates import overall
 from reports.index import Index, index
 from reports.layout import Row
+from reports.realised import put_realised
 from reports.recommendation import recommendations
 from reports.results import result_row
 from reports.run import ArtifactRecord, CellRecord, DeviceRecord, Run
@@ -33,7 +34,7 @@ def build(run: Run) -> dict[str, Any]:
     """The document of a run, complete or not; plain JSON types only, no NaN."""
     found = index(run)
     baseline = str(run.study.get("baseline", ""))
-    rows = [result_row(found, record, _baseline_of(found, record)) for record in run.cells]
+    rows, controls = _rows(found)
     compared = comparisons(found)
     judged = verdicts(found, rows, compared)
     document = {
@@ -49,6 +50,7 @@ def build(run: Run) -> dict[str, Any]:
         "fastest_runtimes": fastest_runtimes(compared),
         "devices": [_device(device) for device in run.devices],
         "results": rows,
+        "controls": controls,
         "evaluations": evaluations(found),
         "comparisons": compared,
         "verdicts": judged,
@@ -58,6 +60,20 @@ def build(run: Run) -> dict[str, Any]:
     }
     plain_document: dict[str, Any] = plain(document)
     return plain_document
+
+
+def _rows(found: Index) -> tuple[list[Row], list[Row]]:
+    """The rows of the results, with what zeros realised, and those of the twins beside them."""
+    results: list[Row] = []
+    controls: list[Row] = []
+    for record in found.run.cells:
+        row = result_row(found, record, _baseline_of(found, record))
+        if is_twin(found.run.study, row["variant"]):
+            controls.append(row)
+        else:
+            put_realised(found, row)
+            results.append(row)
+    return results, controls
 
 
 def _shipping(run: Run, rows: Sequence[Row], compared: Sequence[Row]) -> dict[str, Any]:
@@ -140,4 +156,5 @@ def _artifact(artifact: ArtifactRecord) -> dict[str, Any]:
         "sparsity": artifact.sparsity,
         "reason": artifact.reason,
         "provenance": artifact.provenance,
+        "zeros": artifact.zeros,
     }

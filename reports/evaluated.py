@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reports.assessment import Assessment
+from reports.families import is_twin
 from reports.index import Index
 from reports.recall import Extreme
 from reports.row import RowBuilder, because
@@ -79,5 +80,7 @@ def evaluations(found: Index) -> list[dict[str, Any]]:
             **assessed[key].details(),
         }
         for key in dict.fromkeys((r.device, r.cell["evaluation"]) for r in found.run.cells)
-        if key in found.events and key in assessed
+        if key in found.events
+        and key in assessed
+        and not is_twin(found.run.study, first[key]["variant"])
     ]

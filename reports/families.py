@@ -20,6 +20,21 @@ def baseline_of(study: Study, variant: str) -> str:
     return root
 
 
+def is_twin(study: Study, variant: str) -> bool:
+    """Whether a variant is a densified twin: a control, of interest only beside its parent.
+
+    It is no candidate: it has no answers, no gates and no place among the results.
+    """
+    return bool((study.get("variants") or {}).get(variant, {}).get("densify"))
+
+
+def twin_of(study: Study, variant: str) -> str | None:
+    """The densified twin of a variant, if the study has one."""
+    variants = study.get("variants") or {}
+    twins = [name for name in variants if variants[name].get("from") == variant]
+    return next((name for name in twins if is_twin(study, name)), None)
+
+
 def root_of(study: Study, variant: str) -> str:
     """The variant at the head of the chain of `from`."""
     variants = study.get("variants") or {}
@@ -53,4 +68,5 @@ def members(study: Study, baseline: str, names: Sequence[str]) -> list[str]:
 
 
 def _has_children(study: Study, name: str) -> bool:
-    return any(item.get("from") == name for item in (study.get("variants") or {}).values())
+    variants = (study.get("variants") or {}).values()
+    return any(item.get("from") == name and not item.get("densify") for item in variants)

@@ -18,7 +18,7 @@ from reports.text import alike, mebibytes
 
 Row = Mapping[str, Any]
 Judged = dict[str, tuple[Outcome, str]]  # limit -> verdict and why
-NOT_COMPARED = "not compared with the baseline in time"
+NOT_COMPARED = "no interval of its time to the baseline's"
 
 
 def recommendations(
@@ -160,7 +160,9 @@ def _reason(
     missed = [str(one["variant"]) for one in found if one["missed"]]
     if missed:
         words.append(f"beyond a target: {', '.join(missed)}")
-    words += [f"{name}: {reason}" for name, reason in lost.items() if name not in missed]
+    others = [(reason, name) for name, reason in lost.items() if name not in missed]
+    for reason in dict.fromkeys(reason for reason, _ in others):
+        words.append(f"{', '.join(name for why, name in others if why == reason)}: {reason}")
     return "; ".join(words)
 
 
@@ -173,7 +175,7 @@ def _excluded(one: Mapping[str, Any]) -> str | None:
 
 def _speed(chosen: Mapping[str, Any]) -> str:
     value, low, high = chosen["times"]
-    if low == value == high:
+    if low == value == high == 1:
         return "it is the baseline"
     text, *ends = alike(value, (low, high))
     return f"{text}x [{', '.join(ends)}] of the baseline's time"

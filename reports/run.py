@@ -37,6 +37,8 @@ class ArtifactRecord:
     sparsity: float | None
     reason: str | None = None  # why sparsity or compressed size is null
     provenance: Mapping[str, Any] | None = None
+    # Layer by layer, as harness.variants.zeros tells; null in runs of before it did.
+    zeros: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from agents import wire
 from reports import launchwise, sample_size, sequential
 from reports.comparison import launch_ratios, to_baseline
 from reports.estimate import Estimate
-from reports.families import baseline_of
+from reports.families import baseline_of, is_twin
 from reports.gates import METRICS, Limit, Outcome, Ratios, Row, judge, limits
 from reports.index import Index, index
 from reports.multiplicity import settle
@@ -52,13 +52,14 @@ def questions(found: Index, rows: Sequence[Row], effort: str) -> list[Question]:
     """Every gate asked of every cell that there can be.
 
     A variant without a file for a runtime is no cell of it. The baseline has no ratio to itself.
-    A metric of other scenarios is no question.
+    A metric of other scenarios is no question. Nothing is asked of twins.
     """
     asked = [
         Question(limit, row)
         for limit in limits(found.run.study.get("gates") or [])
         for row in rows
         if row["artifact"]
+        and not is_twin(found.run.study, row["variant"])
         and limit.asks(row["scenario"])
         and not (METRICS[limit.metric].against_baseline and _is_baseline(found, row))
     ]

@@ -1,10 +1,15 @@
 """What a backend is: one module per runtime, found by its file name.
 
-A backend module has MODULE (what to import), REQUIRES (what to install for it), FORMATS (which
-model files it reads, the preferred first), LACKS (phrases by which the runtime says that it cannot
-do what a sound model asks of it: an operator, a newer format, another batch) and
-`load(path, cell, streams, trace)`, which returns a Session; so many of them, the others made by its
-`another`, may run at the same time with the cell's threads each.
+A backend module has MODULE (what to import), REQUIRES (what to install for it: requirements as pip
+takes them, with markers for platforms and Pythons), FORMATS (which model files it reads, the
+preferred first), LACKS (phrases by which the runtime says that it cannot do what a sound model asks
+of it: an operator, a newer format, another batch), TARGETS (where and how it can run a model, the
+usual one first) and `load(path, cell, streams, trace)`, which returns a Session; so many of them,
+the others made by its `another`, may run at the same time with the cell's threads each.
+TARGET_REQUIRES may say what a target installs instead.
+
+A study names a runtime by a label, NAME or NAME:TARGET. A target that the device lacks is an
+UnsupportedError which says what would bring it: nothing falls back to another one in silence.
 """
 
 from __future__ import annotations
@@ -38,7 +43,10 @@ class Session(Protocol):
         """Return the arrays of the last inference, in the model's order."""
 
     def executed(self) -> wire.Executed:
-        """Read back what really ran, threads per stream; called once, after an inference."""
+        """Read back what really ran, threads per stream; called once, after an inference.
+
+        With trace it holds the layers, timed over all inferences but the first.
+        """
 
     def another(self) -> Session:
         """Open a further stream on the same loaded model; it is bound to nothing yet."""
@@ -50,9 +58,25 @@ def names() -> List[str]:
     return sorted(name for name in found if not name.startswith("_"))
 
 
-def find(runtime: str) -> ModuleType:
+def name_of(label: str) -> str:
+    """Name the runtime of a label."""
+    return label.partition(":")[0]
+
+
+def find(label: str) -> ModuleType:
     """Import the backend of a runtime; raises ImportError when there is none."""
-    return importlib.import_module("agents.backends." + runtime)
+    return importlib.import_module("agents.backends." + name_of(label))
+
+
+def targets(name: str) -> Tuple[str, ...]:
+    """List what a label may name after the colon; the first is meant without one."""
+    found: Tuple[str, ...] = find(name).TARGETS
+    return found
+
+
+def target_of(label: str) -> str:
+    """Name the target that a label means."""
+    return label.partition(":")[2] or targets(label)[0]
 
 
 def by_name(specs: Sequence[wire.TensorSpec], actual: Sequence[str]) -> List[int]:

@@ -1,13 +1,28 @@
-"""LiteRT (ai-edge-litert): the interpreter with its default delegate, XNNPACK."""
+"""LiteRT (ai-edge-litert): the interpreter with XNNPACK, without it, or with another delegate."""
 
 from __future__ import annotations
 
 import importlib
-from collections import Counter
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List
 
 from agents import wire
 from agents.backends import UnsupportedError, by_name, dominant
+from agents.backends._litert_delegates import (
+    BARE,
+    BUILTIN,
+    EXTERNAL,
+    PROVIDERS,
+    XNNPACK,
+    delegation,
+)
+from agents.backends._litert_graph import (
+    COMPUTE,
+    hybrid_note,
+    layer_precisions,
+    layers,
+    of_the_file,
+    taken,
+)
 
 MODULE = "ai_edge_litert.interpreter"
 REQUIRES = ("ai-edge-litert",)
@@ -19,9 +34,9 @@ LACKS = (
     "not supported",
 )
 
+TARGETS = (XNNPACK, BARE, EXTERNAL)
+
 DTYPES = ("float32", "float16", "int8", "uint8", "int16", "int32", "int64", "bool")
-COMPUTE = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL")
-PRECISIONS = {"float32": "fp32", "float16": "fp16", "int8": "int8", "uint8": "int8"}
 
 
 class InterpreterSession:
@@ -29,12 +44,11 @@ class InterpreterSession:
 
     native_ns = None  # the interpreter has no clock of its own
 
-    def __init__(self, package: str, path: str, cell: wire.Cell) -> None:
-        self.package = package
-        self.path = path
+    def __init__(self, package: str, path: str, cell: wire.Cell, trace: bool) -> None:
+        self.package, self.path, self.cell, self.trace = package, path, cell, trace
         module = importlib.import_module(package + ".interpreter")
-        self.cell = cell
-        self.interpreter = module.Interpreter(model_path=path, num_threads=cell["threads"])
+        how = {"num_threads": cell["threads"], **delegation(module, cell)}
+        self.interpreter = module.Interpreter(model_path=path, **how)
         details = self.interpreter.get_input_details()
         order = by_name(cell["inputs"], [detail["name"] for detail in details])
         self.indices = {}
@@ -73,24 +87,33 @@ class InterpreterSession:
 
         The file's pages are shared, the arena and what a delegate packs are not.
         """
-        return InterpreterSession(self.package, self.path, self.cell)
+        return InterpreterSession(self.package, self.path, self.cell, self.trace)
 
     def executed(self) -> wire.Executed:
-        """Read the operators' types and whether a delegate took part."""
+        """Read the operators' types, and which of them a delegate runs.
+
+        Raises UnsupportedError when a delegate that was asked for runs none.
+        """
         operators = self.interpreter._get_ops_details()
-        delegated = any(operator["op_name"] == "DELEGATE" for operator in operators)
-        layers = [layer for layer in operators if layer["op_name"] in COMPUTE]
-        dtypes = {
-            tensor["index"]: numpy_name(tensor["dtype"])
-            for tensor in self.interpreter.get_tensor_details()
-        }
-        precision, note = dominant(layer_precisions(layers, dtypes))
+        delegated, count = len(taken(operators)), len(of_the_file(operators))
+        if not delegated and self.cell["target"] == EXTERNAL:
+            raise UnsupportedError("the delegate takes none of the {} operators".format(count))
+        compute = [layer for layer in operators if layer["op_name"] in COMPUTE]
+        tensors = {tensor["index"]: tensor for tensor in self.interpreter.get_tensor_details()}
+        dtypes = {at: numpy_name(tensor["dtype"]) for at, tensor in tensors.items()}
+        precision, note = dominant(layer_precisions(compute, dtypes))
+        notes = [note, hybrid_note(compute, dtypes)]
+        if delegated < count and self.cell["target"] != BARE:
+            notes.append("the delegate takes {} of {} operators".format(delegated, count))
+        delegate = PROVIDERS[self.cell["target"]]
+        names = {at: tensor["name"] for at, tensor in tensors.items()}
         return {
             "precision": precision,
             "threads": None,  # the interpreter does not tell
-            "provider": "XNNPACK delegate" if delegated else "built-in kernels",
+            "provider": delegate if delegated else BUILTIN,
             "runtime_version": package_version(self.package),
-            "note": "; ".join(part for part in (note, hybrid_note(layers, dtypes)) if part) or None,
+            "note": "; ".join(part for part in notes if part) or None,
+            "layers": layers(operators, names, dtypes, delegate) if self.trace else None,
         }
 
 
@@ -101,31 +124,6 @@ def allocates(interpreter: Any) -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def layer_precisions(layers: List[Dict[str, Any]], dtypes: Dict[int, str]) -> Dict[str, int]:
-    """Count the compute layers by the type of their activations."""
-    names = [dtypes.get(layer["inputs"][activations_at(layer)], "") for layer in layers]
-    return dict(Counter(PRECISIONS[name] for name in names if name in PRECISIONS))
-
-
-def hybrid_note(layers: List[Dict[str, Any]], dtypes: Dict[int, str]) -> Optional[str]:
-    """Say when reals meet int8 weights (dynamic-range quantisation).
-
-    Kernels differ in what they make of such a layer: they widen the weights, or quantise the
-    activations on the fly. The same file then gives other outputs in another runtime.
-    """
-    hybrid = sum(
-        dtypes.get(layer["inputs"][activations_at(layer)]) == "float32"
-        and dtypes.get(layer["inputs"][1]) == "int8"
-        for layer in layers
-    )
-    return "{} of {} layers have int8 weights".format(hybrid, len(layers)) if hybrid else None
-
-
-def activations_at(layer: Dict[str, Any]) -> int:
-    """Position of a layer's activations among its inputs: third in a transposed convolution."""
-    return 2 if layer["op_name"] == "TRANSPOSE_CONV" else 0
 
 
 def real_values(array: Any, scale: float, zero_point: int) -> Any:
@@ -147,13 +145,13 @@ def package_version(package: str) -> str:
 
 
 def load(path: str, cell: wire.Cell, streams: int, trace: bool) -> InterpreterSession:
-    """Load a TFLite file; it tells what runs and knows of no other streams: both are unused."""
-    return load_with("ai_edge_litert", path, cell)
+    """Load a TFLite file; the interpreter knows of no other streams, so these are unused."""
+    return load_with("ai_edge_litert", path, cell, trace)
 
 
-def load_with(package: str, path: str, cell: wire.Cell) -> InterpreterSession:
+def load_with(package: str, path: str, cell: wire.Cell, trace: bool) -> InterpreterSession:
     """Load a TFLite file with the interpreter of the given package."""
     for spec in cell["inputs"]:
         if spec["dtype"] not in DTYPES:
             raise UnsupportedError("input type {} cannot be fed".format(spec["dtype"]))
-    return InterpreterSession(package, path, cell)
+    return InterpreterSession(package, path, cell, trace)

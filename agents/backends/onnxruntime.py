@@ -1,16 +1,25 @@
-"""ONNX Runtime on the CPU: inputs and outputs bound once, so that a call copies nothing."""
+"""ONNX Runtime: inputs and outputs bound once, so that a call on the CPU copies nothing."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections import Counter
 from copy import copy
 from functools import partial
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List
 
 from agents import wire
 from agents.backends import UnsupportedError, by_name, dominant
+from agents.backends import _onnxruntime_profile as profile
+from agents.backends._onnxruntime_providers import (
+    CPU,
+    CUDA,
+    ON_GPU,
+    OPENVINO,
+    TENSORRT,
+    XNNPACK,
+    opened,
+    provider_of,
+)
 
 MODULE = "onnxruntime"
 REQUIRES = ("onnxruntime",)
@@ -25,10 +34,16 @@ LACKS = (
     "Got invalid dimensions for input",
     "cannot be reshaped to the requested shape",
 )
+# Execution providers. `openvino` is OpenVINO inside ONNX Runtime, on the CPU unless the device's
+# profile gives another device_type.
+TARGETS = (CPU, XNNPACK, CUDA, TENSORRT, OPENVINO)
+# Those for NVIDIA use the CUDA and cuDNN of the board.
+TARGET_REQUIRES = {
+    CUDA: ("onnxruntime-gpu; platform_machine == 'x86_64'",),
+    TENSORRT: ("onnxruntime-gpu; platform_machine == 'x86_64'",),
+    OPENVINO: ("onnxruntime-openvino; platform_machine == 'x86_64'",),
+}
 
-PROVIDER = "CPUExecutionProvider"
-# The operators whose arithmetic decides what precision a network runs in.
-COMPUTE = ("Conv", "MatMul", "Gemm", "FusedConv", "FusedMatMul", "FusedGemm", "NhwcFusedConv")
 TYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
@@ -40,7 +55,6 @@ TYPES = {
     "tensor(int64)": "int64",
     "tensor(bool)": "bool",
 }
-PRECISIONS = {"float": "fp32", "float16": "fp16", "double": "fp64", "int8": "int8", "uint8": "int8"}
 
 
 class OrtSession:
@@ -54,6 +68,7 @@ class OrtSession:
 
         self.ort = ort
         self.cell = cell
+        self.target: str = cell["target"]
         options = ort.SessionOptions()
         # A stream computes in the thread that calls; the rest of its threads are in the pool.
         options.intra_op_num_threads = 1 + streams * (cell["threads"] - 1)
@@ -64,7 +79,7 @@ class OrtSession:
         options.profile_file_prefix = path + ".trace"
         self.trace = trace
         before = len(os.listdir("/proc/self/task"))
-        self.session = ort.InferenceSession(path, options, providers=[PROVIDER])
+        self.session = opened(path, cell, streams, options)
         # The pool of n threads is the calling one and n - 1 more, which begin with the session.
         self.threads = 1 + (len(os.listdir("/proc/self/task")) - before) // streams
         inputs = self.session.get_inputs()
@@ -86,7 +101,18 @@ class OrtSession:
         for node in self.session.get_outputs():
             self.binding.bind_output(node.name, "cpu")
         # Straight into the binding's C++: the wrapper around it takes 0.4 us, measured.
-        self.infer = partial(self.session._sess.run_with_iobinding, self.binding._iobinding, None)
+        binding = self.binding._iobinding
+        self.infer = run = partial(self.session._sess.run_with_iobinding, binding, None)
+        if self.target in ON_GPU:
+            # Binding sends an input to the GPU, and an inference begins in the host's memory.
+            sent = [(name, tensor._ortvalue) for name, tensor in self.kept]
+
+            def send_and_run() -> None:
+                for name, tensor in sent:
+                    binding.bind_ortvalue_input(name, tensor)
+                run()
+
+            self.infer = send_and_run
 
     def outputs(self) -> List[Any]:
         """Copy the outputs of the last run."""
@@ -99,49 +125,34 @@ class OrtSession:
         return other
 
     def executed(self) -> wire.Executed:
-        """Report providers, threads and, from the profile of a traced session, precision."""
-        precision, note = dominant(self.traced_layers()) if self.trace else (None, None)
+        """Report providers, threads and, from the profile of a traced session, the layers.
+
+        Raises UnsupportedError when all of a graph fell back to other providers.
+        """
+        layers = profile.layers(profile.taken(self.session.end_profiling())) if self.trace else None
+        precision, mixed = dominant(profile.precisions(layers or []))
+        notes = [mixed, profile.opaque_note(layers or [])]
         return {
             "precision": precision,
-            "threads": self.threads,
-            "provider": ",".join(self.session.get_providers()),
+            # A provider's own pool does not tell.
+            "threads": self.threads if self.target == CPU else None,
+            "provider": ",".join(self.took_part(layers) or self.session.get_providers()),
             "runtime_version": self.ort.__version__,
-            "note": note,
+            "note": "; ".join(note for note in notes if note) or None,
+            "layers": layers,
         }
 
-    def traced_layers(self) -> Dict[str, int]:
-        """Count the compute layers that the profiler saw, by the type of their first input."""
-        path = self.session.end_profiling()
-        with open(path, encoding="utf-8") as file:
-            events = json.load(file)
-        os.unlink(path)
-        return layer_precisions(events)
-
-
-def layer_precisions(events: List[Dict[str, Any]]) -> Dict[str, int]:
-    """Count the compute layers of an ONNX Runtime profile, each once, by precision."""
-    layers: Dict[str, str] = {}
-    for event in events:
-        details = event.get("args", {})
-        operator = details.get("op_name", "")
-        if event.get("cat") != "Node" or not event.get("name", "").endswith("_kernel_time"):
-            continue
-        precision = layer_precision(operator, details.get("input_type_shape") or [])
-        if precision:
-            layers[event["name"]] = precision
-    return dict(Counter(layers.values()))
-
-
-def layer_precision(operator: str, inputs: List[Dict[str, Any]]) -> Optional[str]:
-    """Precision of one layer, or null when it is no compute layer."""
-    if operator.startswith(("QLinear", "QGemm", "MatMulInteger", "ConvInteger", "DynamicQuantize")):
-        compute = operator in ("QLinearConv", "QLinearMatMul", "QGemm", "ConvInteger") or (
-            operator.startswith("MatMulInteger") or operator == "DynamicQuantizeMatMul"
-        )
-        return "int8" if compute else None
-    if operator not in COMPUTE or not inputs:
-        return None
-    return PRECISIONS.get(next(iter(inputs[0]), ""))
+    def took_part(self, layers: Any) -> List[str]:
+        """List the providers that ran some of the layers, the one asked for first."""
+        ran = {layer["provider"] for layer in layers or []}
+        asked = provider_of(self.target)
+        if ran and asked not in ran:
+            raise UnsupportedError(
+                "{} took none of the {} nodes: all ran on {}".format(
+                    asked, len(layers), ", ".join(sorted(ran))
+                )
+            )
+        return [name for name in self.session.get_providers() if name in ran]
 
 
 def numpy_name(ort_type: str) -> str:

@@ -1,14 +1,15 @@
-"""OpenVINO on the CPU: preset tensors and shared outputs, so that a call copies nothing."""
+"""OpenVINO: preset tensors and shared outputs, so that a call copies nothing."""
 
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from copy import copy
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List
 
 from agents import wire
 from agents.backends import UnsupportedError, by_name, dominant
+from agents.backends._openvino_graph import PRECISIONS, Graph, precisions
+from agents.backends._openvino_properties import check, device_of, properties
 
 # Importing OpenVINO looks up a host for statistics of its use, which no measured board should do.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
@@ -24,10 +25,7 @@ LACKS = (
     "Operator builtin code",
 )
 
-DEVICE = "CPU"
-HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
-COMPUTE = ("Convolution", "FullyConnected", "MatMul", "Deconvolution", "GroupConvolution")
-PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u8": "int8"}
+TARGETS = ("cpu", "gpu", "npu")
 DTYPES = {
     "f32": "float32",
     "f16": "float16",
@@ -47,10 +45,13 @@ class OpenVinoSession:
     infer: Callable[[], Any]
     native_ns: Callable[[], int]
 
-    def __init__(self, path: str, cell: wire.Cell, streams: int) -> None:
+    def __init__(self, path: str, cell: wire.Cell, streams: int, trace: bool) -> None:
         import openvino as ov
 
         self.ov = ov
+        self.device = device_of(cell["target"])
+        check(self.device, cell["options"])
+        asked = properties(cell, streams, trace)
         model = ov.Core().read_model(path)
         order = by_name(cell["inputs"], input_names(model, cell))
         for port in model.inputs:  # before compiling, which fails without naming the type
@@ -62,7 +63,9 @@ class OpenVinoSession:
             raise UnsupportedError(
                 "the model refuses the cell's shapes: {}".format(error)
             ) from None
-        self.compiled = ov.Core().compile_model(model, DEVICE, options(cell, streams))
+        self.compiled = ov.Core().compile_model(model, self.device, asked)
+        self.trace = trace
+        self.graph = Graph(self.compiled)
         self.positions = {spec["name"]: at for spec, at in zip(cell["inputs"], order)}
         self.input_dtypes = {
             name: numpy_name(self.compiled.inputs[at].element_type.get_type_name())
@@ -80,9 +83,14 @@ class OpenVinoSession:
         for position, tensor in self.kept:
             self.request.set_input_tensor(position, tensor)
         request = self.request
-        self.infer = lambda: request.infer(share_outputs=True)
+        self.infer = self.traced if self.trace else lambda: request.infer(share_outputs=True)
         # Taken in C++ around the inference, as benchmark_app does: the binding adds 4 to 7 us.
         self.native_ns = lambda: round(request.latency * 1e6)
+
+    def traced(self) -> None:
+        """Infer, and let the graph know."""
+        self.request.infer(share_outputs=True)
+        self.graph.ran()
 
     def outputs(self) -> List[Any]:
         """Copy the output tensors of the request."""
@@ -110,16 +118,18 @@ class OpenVinoSession:
         return threads // streams
 
     def executed(self) -> wire.Executed:
-        """Read the effective properties and the precision of each layer of the compiled graph."""
-        precision, note = dominant(layer_precisions(self.compiled.get_runtime_model()))
+        """Read the effective properties and the layers of the compiled graph."""
+        layers = self.graph.layers(self.device)
+        precision, note = dominant(precisions(layers))
         hint = self.compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         effective = "precision hint in effect {}".format(PRECISIONS.get(hint, hint))
         return {
             "precision": precision,
-            "threads": self.threads_per_stream(),
+            "threads": self.threads_per_stream() if self.device == "CPU" else None,
             "provider": ",".join(self.compiled.get_property("EXECUTION_DEVICES")),
             "runtime_version": self.ov.__version__,
             "note": "; ".join(part for part in (effective, note) if part),
+            "layers": layers if self.trace else None,
         }
 
 
@@ -132,28 +142,6 @@ def input_names(model: Any, cell: wire.Cell) -> List[str]:
     ]
 
 
-def options(cell: wire.Cell, streams: int) -> Dict[str, Any]:
-    """Compile options of a cell: so many requests at once with its threads each, no own pinning."""
-    return {
-        "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": str(streams),
-        "INFERENCE_NUM_THREADS": str(streams * cell["threads"]),
-        "INFERENCE_PRECISION_HINT": HINTS[cell["precision"]],
-        "ENABLE_CPU_PINNING": "NO",  # the worker pins the process itself
-    }
-
-
-def layer_precisions(runtime_model: Any) -> Dict[str, int]:
-    """Count the compute layers of a compiled graph by the precision they run in."""
-    found: List[Optional[str]] = []
-    for layer in runtime_model.get_ops():
-        info = layer.get_rt_info()
-        if "layerType" in info and info["layerType"].astype(str) in COMPUTE:
-            raw = info["runtimePrecision"].astype(str) if "runtimePrecision" in info else ""
-            found.append(PRECISIONS.get(raw, raw or None))
-    return dict(Counter(precision for precision in found if precision))
-
-
 def numpy_name(element_type: str) -> str:
     """Translate OpenVINO's name of an element type; raises UnsupportedError for others."""
     if element_type not in DTYPES:
@@ -162,5 +150,5 @@ def numpy_name(element_type: str) -> str:
 
 
 def load(path: str, cell: wire.Cell, streams: int, trace: bool) -> OpenVinoSession:
-    """Load an ONNX, IR or TFLite file; the compiled graph tells what runs, so trace is unused."""
-    return OpenVinoSession(path, cell, streams)
+    """Load an ONNX, IR or TFLite file."""
+    return OpenVinoSession(path, cell, streams, trace)

@@ -10,8 +10,9 @@ MODULE = "tflite_runtime.interpreter"
 REQUIRES = ("tflite-runtime", "numpy<2")
 FORMATS = litert.FORMATS
 LACKS = litert.LACKS
+TARGETS = litert.TARGETS
 
 
 def load(path: str, cell: wire.Cell, streams: int, trace: bool) -> litert.InterpreterSession:
-    """Load a TFLite file; it tells what runs and knows of no other streams: both are unused."""
-    return litert.load_with("tflite_runtime", path, cell)
+    """Load a TFLite file; the interpreter knows of no other streams, so these are unused."""
+    return litert.load_with("tflite_runtime", path, cell, trace)

@@ -22,7 +22,7 @@ import yaml
 from data import DESCRIPTION, Digits, corrupt, split
 from network import Network
 from torch import nn
-from trainer import Training
+from trainer import FULL, QUICK, Effort, Training
 
 from harness.artifact import inspect
 from harness.errors import InputError
@@ -47,24 +47,6 @@ EXAMPLES = 16  # that each file is checked with
 # equal pixels, so strides of 2 and 3 lose nothing of them.
 BLOCKS = ((3, 3, (80,)), (1, 3, (80, 80)), (2, 5, (80,)), (1, 3, (160,)))
 EVAL = Path(__file__).parent / "eval.npz"
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How many digits, how many of them at once, and the epochs of each training."""
-
-    digits: int
-    batch: int
-    dense: int
-    pruning: int  # for each ten points
-    movement: int
-    structured: int  # for each of two steps
-    lottery: int
-    quantize: int
-
-
-FULL = Effort(1197, 16, dense=25, pruning=2, movement=8, structured=4, lottery=16, quantize=3)
-QUICK = Effort(256, 8, dense=10, pruning=1, movement=4, structured=1, lottery=10, quantize=1)
 
 
 @dataclass(frozen=True)
@@ -168,21 +150,19 @@ def make_dense(shop: Workshop, fresh: nn.Module) -> nn.Module:
 
 def prune_by_magnitude(shop: Workshop, dense: nn.Module) -> None:
     """Prune ten points at a time, from 20% to 80%; the dense network teaches what remains."""
-    teacher = distil.Teacher(dense)
+    teacher, taught_by = distil.Teacher(dense), shop.folder / "dense.onnx"
     shares = schedule.steps(0.2, 0.8, 0.1)
     todo = iterative(shares, shop.effort.pruning)
     network = deepcopy(dense)
     for count, share in enumerate(shares, start=1):
         name = f"pruned-{100 * share:g}"
         network = shop.train(name, network, todo[count - 1 : count], teacher=teacher)
-        method = "iterative magnitude, distilled"
-        shop.write(name, network, method, todo[:count], share, shop.folder / "dense.onnx")
+        shop.write(name, network, "magnitude, distilled", todo[:count], share, taught_by)
 
 
 def prune_by_movement(shop: Workshop, dense: nn.Module) -> None:
     """Let training itself decide which 70% go of each layer but the first and the last."""
-    epochs = shop.effort.movement
-    todo = movement(0.7, epochs, settle=epochs // 2, leave=("units.0", "head"))
+    todo = movement(0.7, shop.effort.movement, shop.effort.settle, leave=("units.0", "head"))
     network = shop.train("movement-70", deepcopy(dense), todo)
     shop.write("movement-70", network, "movement", todo, 0.7)
 

@@ -1,4 +1,4 @@
-"""The digits' training code, as `harness.training` calls it: an optimiser, and one epoch."""
+"""The digits' training code, as `harness.training` calls it, and how much of it there is."""
 
 from __future__ import annotations
 
@@ -12,6 +12,45 @@ from torch import nn
 from harness.training import distil
 
 DECAY = 0.9  # of the learning rate, an epoch
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How many digits, how many of them at once, and the epochs of each training."""
+
+    digits: int
+    batch: int
+    dense: int
+    pruning: int  # for each ten points
+    movement: int
+    settle: int  # with what movement has left
+    structured: int  # for each of two steps
+    lottery: int
+    quantize: int
+
+
+FULL = Effort(
+    digits=1197,
+    batch=16,
+    dense=25,
+    pruning=2,
+    movement=8,
+    settle=4,
+    structured=4,
+    lottery=16,
+    quantize=3,
+)
+QUICK = Effort(
+    digits=256,
+    batch=8,
+    dense=10,
+    pruning=1,
+    movement=3,
+    settle=2,
+    structured=1,
+    lottery=8,
+    quantize=1,
+)
 
 
 @dataclass(frozen=True)

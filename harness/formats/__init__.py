@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,51 @@ class Contents:
     companions: tuple[str, ...] = ()  # suffixes of the files beside it that belong to the model
 
 
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One weight tensor as the file stores it, and how the operator that multiplies by it sees it.
+
+    `matrix` turns an array of the shape of `values` into [outputs, kernel positions, inputs]; null:
+    the file does not tell which axes are which.
+    """
+
+    key: str  # names the constant in its file, however its format names constants
+    name: str
+    layer: str  # the operator
+    values: Array  # of a sparse tensor only what it stores
+    zero: Any  # what stands for zero; broadcasts against `values`
+    size: int  # elements, with those that a sparse tensor does not store
+    matrix: Callable[[Array], Array] | None = None
+    uses: int | None = None  # how often one sample multiplies by each element; null: not known
+
+    @property
+    def sparse(self) -> bool:
+        """Return whether zeros are left out of the file."""
+        return self.values.size != self.size
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Which axes of a weight count outputs and inputs; the others are the window of a kernel."""
+
+    outputs: tuple[int, ...]
+    inputs: tuple[int, ...]
+
+    def matrix(self, values: Array) -> Array:
+        """Turn a weight into [outputs, kernel positions, inputs]."""
+        kernel = [at for at in range(values.ndim) if at not in (*self.outputs, *self.inputs)]
+        rows, columns = self._length(values, self.outputs), self._length(values, self.inputs)
+        ordered = values.transpose(*self.outputs, *kernel, *self.inputs)
+        return ordered.reshape(rows, -1, columns)
+
+    @staticmethod
+    def _length(values: Array, axes: tuple[int, ...]) -> int:
+        return math.prod(values.shape[axis] for axis in axes)
+
+
 @dataclass(frozen=True)
 class Weight:
     """How many elements of one weight tensor stand for zero."""
@@ -50,26 +96,34 @@ class Weight:
     finite: bool = True
 
 
-def count(name: str, values: npt.NDArray[Any], zero: Any = 0, size: int | None = None) -> Weight:
-    """Count a tensor's zeros; `zero` broadcasts against it.
+def for_one_sample(stored: Iterable[Stored], batch: int) -> list[Stored]:
+    """Divide the uses of weights by a batch that they were counted for."""
+    return [
+        replace(one, uses=None if one.uses is None or one.uses % batch else one.uses // batch)
+        for one in stored
+    ]
 
-    A sparse tensor stores only some of its `size` elements: the rest are zeros.
-    """
-    stored_zeros = int(np.count_nonzero(values == zero))
-    total = values.size if size is None else size
+
+def count(stored: Stored) -> Weight:
+    """Count a tensor's zeros. A sparse tensor stores only some elements: the rest are zeros."""
+    values = stored.values
+    stored_zeros = int(np.count_nonzero(values == stored.zero))
     finite = bool(np.isfinite(values).all()) if values.dtype.kind == "f" else True
-    return Weight(name, total - values.size + stored_zeros, total, finite)
+    return Weight(stored.name, stored.size - values.size + stored_zeros, stored.size, finite)
 
 
 def summarise(
-    inputs: Iterable[Port], outputs: Iterable[Port], weights: Iterable[Weight]
+    inputs: Iterable[Port],
+    outputs: Iterable[Port],
+    weights: Iterable[Stored],
+    companions: tuple[str, ...] = (),
 ) -> Contents:
     """Make the contents of a file from its ports and its weights, counted one by one."""
     try:
-        sparsity, reason = _share(list(weights))
+        sparsity, reason = _share([count(one) for one in weights])
     except UncountableError as error:
         sparsity, reason = None, str(error)
-    return Contents(tuple(inputs), tuple(outputs), sparsity, reason)
+    return Contents(tuple(inputs), tuple(outputs), sparsity, reason, companions)
 
 
 def _share(weights: Sequence[Weight]) -> tuple[float | None, str | None]:

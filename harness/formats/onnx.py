@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import numpy_helper
 
 from harness.formats import (
+    Array,
     Contents,
     Port,
+    Stored,
     UncountableError,
     UnreadableError,
-    Weight,
-    count,
+    for_one_sample,
     summarise,
 )
+from harness.formats.onnx_axes import Shapes, axes, inferred, uses
 
 # Operator -> position of each weight input, and of that input's zero point.
 WEIGHTS: Mapping[str, Mapping[int, int | None]] = {
@@ -52,8 +54,6 @@ TRANSPARENT = {
 }
 MAX_BYTES = 2**31 - 1  # protobuf's limit
 
-Array = npt.NDArray[Any]
-
 
 def read(path: Path) -> Contents:
     """Read an ONNX file with its weights embedded."""
@@ -65,6 +65,15 @@ def read(path: Path) -> Contents:
         [_port(item, (None, None)) for item in model.graph.output],
         graph.weights(),
     )
+
+
+def stored(path: Path) -> list[Stored]:
+    """Read the weights, with how often a sample uses each; raises UncountableError."""
+    model = _load(path)
+    shapes = inferred(model)
+    fed = [item.name for item in model.graph.input if shapes.get(item.name)]
+    graph = _Graph(model.graph, shapes=shapes)
+    return for_one_sample(graph.weights(), shapes[fed[0]][0] if fed else 1)
 
 
 def _load(path: Path) -> onnx.ModelProto:
@@ -111,8 +120,11 @@ def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
 class _Graph:
     """A graph indexed by the names of its values; a subgraph sees the outer names too."""
 
-    def __init__(self, graph: onnx.GraphProto, outer: _Graph | None = None) -> None:
+    def __init__(
+        self, graph: onnx.GraphProto, outer: _Graph | None = None, shapes: Shapes | None = None
+    ) -> None:
         self.graph = graph
+        self.shapes: Shapes = shapes or (outer.shapes if outer else {})
         self.tensors: dict[str, onnx.TensorProto] = dict(outer.tensors) if outer else {}
         self.sparse: dict[str, onnx.SparseTensorProto] = dict(outer.sparse) if outer else {}
         self.makers: dict[str, onnx.NodeProto] = dict(outer.makers) if outer else {}
@@ -131,17 +143,18 @@ class _Graph:
             elif attribute.name == "sparse_value":
                 self.sparse[node.output[0]] = attribute.sparse_tensor
 
-    def weights(self) -> Iterator[Weight]:
-        """Count each weight tensor once, however many operators share it."""
+    def weights(self) -> Iterator[Stored]:
+        """Yield each weight tensor once, however many operators share it."""
         for node in self.graph.node:
             for at, zero_at in WEIGHTS.get(node.op_type, {}).items():
                 if at < len(node.input):
-                    yield from self._weight(node.input[at], _input(node, zero_at))
+                    yield from self._weight(node, at, _input(node, zero_at))
             for subgraph in _subgraphs(node):
                 yield from _Graph(subgraph, self).weights()
 
-    def _weight(self, name: str, zero_name: str) -> Iterator[Weight]:
-        zero, axis, block = self._constant(zero_name), None, 0
+    def _weight(self, reader: onnx.NodeProto, at: int, zero_name: str) -> Iterator[Stored]:
+        name, zero, axis, block = reader.input[at], self._constant(zero_name), None, 0
+        between: list[onnx.NodeProto] = []
         # The limit only guards against a cycle, which no valid graph has.
         for _ in range(16):
             node = self.makers.get(name)
@@ -153,26 +166,36 @@ class _Graph:
                 zero, axis, block = None, None, 0  # behind it lie real values
             elif node.op_type not in TRANSPARENT:
                 break
+            between.append(node)
             name = node.input[0]
-        if name not in self.seen:
-            yield from self._counted(name, zero, axis, block)
+        if name in self.seen:
+            return
+        for found in self._stored(name, zero, axis, block):
+            seen_as = axes(reader, at, between, found.values.ndim)
+            yield replace(
+                found,
+                layer=reader.name or reader.output[0],
+                matrix=seen_as.matrix if seen_as and not found.sparse else None,
+                uses=uses(reader, at, seen_as, found.values.shape, self.shapes),
+            )
 
     def _dequantize(self, node: onnx.NodeProto) -> tuple[Array | None, int, int]:
         numbers = {item.name: item.i for item in node.attribute}
         zero = self._constant(_input(node, 2))
         return zero, numbers.get("axis", 1), numbers.get("block_size", 0)
 
-    def _counted(
+    def _stored(
         self, name: str, zero: Array | None, axis: int | None, block: int
-    ) -> Iterator[Weight]:
+    ) -> Iterator[Stored]:
         if name in self.sparse:
             self.seen.add(name)
             item = self.sparse[name]
-            yield count(name, _array(item.values), size=int(np.prod(item.dims)))
+            yield Stored(name, name, "", _array(item.values), 0, int(np.prod(item.dims)))
         elif name in self.tensors and len(self.tensors[name].dims) >= 2:
             self.seen.add(name)
             values = _array(self.tensors[name])
-            yield count(name, values, _aligned(zero, values, axis, block))
+            aligned = _aligned(zero, values, axis, block)
+            yield Stored(name, name, "", values, aligned, values.size)
 
     def _constant(self, name: str) -> Array | None:
         return _array(self.tensors[name]) if name in self.tensors else None

@@ -1,12 +1,14 @@
-"""OpenVINO IR, an .xml beside a .bin: inputs and outputs; its weights are not counted."""
+"""OpenVINO IR, an .xml beside a .bin: inputs, outputs and the zeros among the weights."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
-from harness.formats import Contents, Port, UnreadableError
+from harness.formats import Contents, Port, Stored, UnreadableError, for_one_sample, summarise
+from harness.formats.openvino_weights import weights
 
 DTYPES = {
     "f16": "float16",
@@ -23,8 +25,9 @@ DTYPES = {
     "u64": "uint64",
     "boolean": "bool",
 }
+# What comes of layers, edges or shapes that are not there or are nonsense.
+DAMAGE = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
 PORT_TYPES = {"FP16": "float16", "FP32": "float32", "FP64": "float64", "BF16": "bfloat16"}
-NOT_COUNTED = "weights of OpenVINO files are not counted"
 
 
 def read(path: Path) -> Contents:
@@ -37,7 +40,22 @@ def read(path: Path) -> Contents:
         raise UnreadableError(f"has no {path.stem}.bin with its weights beside it")
     inputs = [_input(layer) for layer in layers if layer.get("type") == "Parameter"]
     outputs = [_output(layer) for layer in layers if layer.get("type") == "Result"]
-    return Contents(tuple(inputs), tuple(outputs), None, NOT_COUNTED, companions=(".bin",))
+    return summarise(inputs, outputs, _weights(root, path), (".bin",))
+
+
+def stored(path: Path) -> list[Stored]:
+    """List the weights, with how often a sample uses each; raises UncountableError."""
+    root = _parse(path)
+    shapes = [_input(layer).shape for layer in root.findall("./layers/layer[@type='Parameter']")]
+    batch = next((shape[0] for shape in shapes if shape), None)
+    return for_one_sample(_weights(root, path), batch or 1)
+
+
+def _weights(root: ElementTree.Element, path: Path) -> Iterator[Stored]:
+    try:
+        yield from weights(root, path.with_suffix(".bin"))
+    except DAMAGE:
+        raise UnreadableError("is damaged: its layers and edges do not fit together") from None
 
 
 def _parse(path: Path) -> ElementTree.Element:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import tflite
 
 from harness.formats import (
+    Array,
+    Axes,
     Contents,
     Port,
+    Stored,
     UncountableError,
     UnreadableError,
-    Weight,
-    count,
+    for_one_sample,
     summarise,
 )
 
@@ -37,6 +40,21 @@ WEIGHTS: Mapping[int, Sequence[int]] = {
     OP.TRANSPOSE_CONV: (1,),
     OP.UNIDIRECTIONAL_SEQUENCE_LSTM: range(1, 9),
 }
+# How they see a weight; the others' is not told by its shape.
+AXES: Mapping[int, Axes] = {
+    OP.CONV_2D: Axes((0,), (3,)),
+    OP.CONV_3D: Axes((4,), (3,)),
+    OP.DEPTHWISE_CONV_2D: Axes((3,), ()),
+    OP.FULLY_CONNECTED: Axes((0,), (1,)),
+    OP.LSTM: Axes((0,), (1,)),
+    OP.RNN: Axes((0,), (1,)),
+    OP.SVDF: Axes((0,), (1,)),
+    OP.TRANSPOSE_CONV: Axes((0,), (3,)),
+    OP.UNIDIRECTIONAL_SEQUENCE_LSTM: Axes((0,), (1,)),
+}
+# A weight is used once for each position of the output, or of this input.
+BY_OUTPUT = (OP.CONV_2D, OP.CONV_3D, OP.DEPTHWISE_CONV_2D, OP.FULLY_CONNECTED)
+BY_INPUT: Mapping[int, int] = {OP.TRANSPOSE_CONV: 2}
 # Operators between a constant and its consumer that neither make nor remove zeros.
 TRANSPARENT = {OP.DENSIFY, OP.DEQUANTIZE, OP.RESHAPE, OP.TRANSPOSE}
 DTYPES = {
@@ -44,8 +62,6 @@ DTYPES = {
 }
 # What the flatbuffers reader raises when offsets point outside the file.
 DAMAGE = (struct.error, IndexError, ValueError, TypeError, OverflowError, AttributeError)
-
-Array = npt.NDArray[Any]
 
 
 def read(path: Path) -> Contents:
@@ -59,6 +75,23 @@ def read(path: Path) -> Contents:
         raise
     except DAMAGE:
         raise UnreadableError("is damaged or cut short") from None
+
+
+def stored(path: Path) -> list[Stored]:
+    """List the weights, with how often a sample uses each; raises UncountableError."""
+    return stored_in(path.read_bytes())
+
+
+def stored_in(data: bytes | bytearray) -> list[Stored]:
+    """List the weights in the bytes of a file.
+
+    Of a bytearray the values are views: who writes into them changes the file.
+    """
+    model = tflite.Model.GetRootAs(data, 0)
+    main = model.Subgraphs(0)
+    fed = [_numbers(main.Tensors(int(at)).ShapeAsNumpy()) for at in _numbers(main.InputsAsNumpy())]
+    batch = next((shape[0] for shape in fed if shape), 1)
+    return for_one_sample(_weights(model, data), batch)
 
 
 def _contents(data: bytes) -> Contents:
@@ -80,7 +113,7 @@ def _numbers(vector: Any) -> list[int]:
     return [int(item) for item in np.atleast_1d(vector)] if not isinstance(vector, int) else []
 
 
-def _buffer(model: Any, data: bytes, index: int) -> Array:
+def _buffer(model: Any, data: bytes | bytearray, index: int) -> Array:
     """Return a buffer's bytes; large models keep them behind the flatbuffer."""
     buffer = model.Buffers(index)
     if buffer.Offset() > 1:
@@ -93,8 +126,8 @@ def _buffer(model: Any, data: bytes, index: int) -> Array:
     return np.asarray(buffer.DataAsNumpy(), np.uint8)
 
 
-def _weights(model: Any, data: bytes) -> Iterator[Weight]:
-    """Count each constant that a convolution or matrix product uses, once."""
+def _weights(model: Any, data: bytes | bytearray) -> Iterator[Stored]:
+    """Yield each constant that a convolution or matrix product uses, once."""
     seen: set[int] = set()
     for index in range(model.SubgraphsLength()):
         graph = model.Subgraphs(index)
@@ -109,8 +142,9 @@ def _weights(model: Any, data: bytes) -> Iterator[Weight]:
             inputs = _numbers(operator.InputsAsNumpy())
             for at in WEIGHTS.get(code, ()):
                 if at < len(inputs) and inputs[at] >= 0:
-                    tensor = graph.Tensors(_source(inputs[at], makers))
-                    yield from _counted(model, data, tensor, seen)
+                    source, straight = _source(inputs[at], makers)
+                    for found in _stored(model, data, graph.Tensors(source), seen):
+                        yield _placed(graph, operator, code, found, straight)
 
 
 def _code(model: Any, operator: Any) -> int:
@@ -119,17 +153,37 @@ def _code(model: Any, operator: Any) -> int:
     return max(int(code.BuiltinCode()), int(code.DeprecatedBuiltinCode()))
 
 
-def _source(index: int, makers: Mapping[int, tuple[int, Any]]) -> int:
-    """Follow a weight input back to the constant behind it."""
+def _source(index: int, makers: Mapping[int, tuple[int, Any]]) -> tuple[int, bool]:
+    """Follow a weight input back to the constant behind it; whether it has the same axes."""
+    straight = True
     for _ in range(16):
         code, operator = makers.get(index, (None, None))
         if code not in TRANSPARENT or operator is None:
             break
+        straight = straight and code not in (OP.RESHAPE, OP.TRANSPOSE)
         index = _numbers(operator.InputsAsNumpy())[0]
-    return index
+    return index, straight
 
 
-def _counted(model: Any, data: bytes, tensor: Any, seen: set[int]) -> Iterator[Weight]:
+def _placed(graph: Any, operator: Any, code: int, found: Stored, straight: bool) -> Stored:
+    """Say which operator multiplies by a weight, how it sees it, and how often a batch uses it."""
+    output = graph.Tensors(_numbers(operator.OutputsAsNumpy())[0])
+    axes = AXES.get(code) if straight and not found.sparse else None
+    found = replace(found, layer=_name(output))
+    if axes is None or found.values.ndim <= max(*axes.outputs, *axes.inputs, 0):
+        return found
+    uses = None
+    if code in BY_OUTPUT or code in BY_INPUT:
+        at, counted = BY_INPUT.get(code), axes.outputs
+        if at is not None:
+            output, counted = graph.Tensors(_numbers(operator.InputsAsNumpy())[at]), axes.inputs
+        channels = math.prod(found.values.shape[axis] for axis in counted)
+        positions, rest = divmod(math.prod(_numbers(output.ShapeAsNumpy())), channels)
+        uses = None if rest else positions
+    return replace(found, matrix=axes.matrix, uses=uses)
+
+
+def _stored(model: Any, data: bytes | bytearray, tensor: Any, seen: set[int]) -> Iterator[Stored]:
     raw = _buffer(model, data, tensor.Buffer())
     shape = _numbers(tensor.ShapeAsNumpy())
     if len(shape) < 2 or not raw.size or tensor.Buffer() in seen:
@@ -137,13 +191,14 @@ def _counted(model: Any, data: bytes, tensor: Any, seen: set[int]) -> Iterator[W
     seen.add(tensor.Buffer())
     name, size = _name(tensor), int(np.prod(shape, dtype=np.int64))
     values = _values(raw, DTYPES.get(tensor.Type(), "unknown"), name)
+    key = str(tensor.Buffer())
     if tensor.Sparsity() is not None:
-        yield count(name, values, _zero_points(tensor, None), size)
+        yield Stored(key, name, "", values, _zero_points(tensor, None), size)
         return
     if values.size < size:
         raise UnreadableError(f"holds too few values for tensor '{name}'")
     values = values[:size].reshape(shape)
-    yield count(name, values, _zero_points(tensor, shape))
+    yield Stored(key, name, "", values, _zero_points(tensor, shape), size)
 
 
 def _values(raw: Array, dtype: str, name: str) -> Array:

@@ -17,6 +17,7 @@ from harness.study import Study
 from harness.variant import Variant, suffix
 from harness.variants import half, manifest, samples
 from harness.variants.convert import convert
+from harness.variants.densify import densify
 from harness.variants.manifest import Manifest, ParityCheck
 from harness.variants.network import Feeds
 from harness.variants.networks import open_network
@@ -77,8 +78,10 @@ class Task:
         return self._other_recipe(made) or self._other_files(made)
 
     def _other_recipe(self, made: Manifest) -> str | None:
-        asked = (self.name, self.variant.parent, self.variant.prune, self.variant.quantize)
-        if (made.variant, made.parent.variant, made.prune, made.quantize) != asked:
+        ask = self.variant
+        asked = (self.name, ask.parent, ask.prune, ask.quantize, ask.densify)
+        done = (made.variant, made.parent.variant, made.prune, made.quantize, made.densify)
+        if done != asked:
             return "the study's recipe has changed"
         if made.calibration != _calibration(self):
             return "the calibration samples have changed"
@@ -164,6 +167,7 @@ def _built(task: Task) -> Manifest:
         _open(task, work, Path(scratch), feeds, real)
         _convert(task, work, Path(scratch), feeds, real)
         _quantise(task, work, Path(scratch), feeds, real)
+        _densify(task, work, Path(scratch), feeds)
         _store(task, work, Path(scratch), feeds, real)
         _place(task, work)
         made = _manifest(task, work, source)
@@ -187,7 +191,8 @@ def _prune(task: Task, work: _Work, scratch: Path, feeds: Feeds, real: bool) -> 
 
 def _open(task: Task, work: _Work, scratch: Path, feeds: Feeds, real: bool) -> None:
     """Of a variant to which nothing else is done: the parent as all that are pruned see it."""
-    if task.variant.prune or task.variant.quantize or work.format != task.format:
+    ask = task.variant
+    if ask.prune or ask.quantize or ask.densify or work.format != task.format:
         return
     target = scratch / f"plain{suffix(work.format)}"
     again, parity = opened(work.path, work.format, target, feeds)
@@ -248,6 +253,15 @@ def _store(task: Task, work: _Work, scratch: Path, feeds: Feeds, real: bool) -> 
     work.path = target
 
 
+def _densify(task: Task, work: _Work, scratch: Path, feeds: Feeds) -> None:
+    """Parity means nothing here: the twin computes something else, by the same graph."""
+    if not task.variant.densify:
+        return
+    target = scratch / f"twin{suffix(task.format)}"
+    work.notes += densify(work.path, task.format, target, feeds)
+    work.path = target
+
+
 def _place(task: Task, work: _Work) -> None:
     """Bring the finished files, companions and mask to where the study has them."""
     task.target.parent.mkdir(parents=True, exist_ok=True)
@@ -286,6 +300,7 @@ def _manifest(task: Task, work: _Work, source: Artifact) -> Manifest:
         ),
         prune=task.variant.prune,
         quantize=task.variant.quantize,
+        densify=task.variant.densify,
         sparsity=pruned.sparsity if pruned else None,
         zeros=made.sparsity,
         before=before,
@@ -302,8 +317,10 @@ def _manifest(task: Task, work: _Work, source: Artifact) -> Manifest:
     )
 
 
-def _size(task: Task) -> manifest.Size:
+def _size(task: Task) -> manifest.Size | None:
     """Parameters and MACs of a file that is converted or quantised only: those of its source."""
+    if task.variant.densify:
+        return None  # its parent's, which may be quantised
     return size(open_network(task.source, task.source_format))
 
 

@@ -118,6 +118,7 @@ class Manifest(Model):
     parent: Parent
     prune: Prune | None
     quantize: Quantize | None
+    densify: bool = False  # a twin: its parent with the zero weights refilled
     training: Training | None = None  # null: edgeproof built it, by the recipe above
     sparsity: Sparsity | None
     zeros: float | None  # share of zero weights in the file as it is

@@ -70,6 +70,8 @@ class Prune(Model):
     calibrate: Annotated[bool, Field(strict=True)] = False
     calibration: Calibration | None = None
     mask: Text | None = None  # of method mask: the .mask.npz of another variant
+    # How weights are stored: sparse is TFLite's sparse tensors, which LiteRT's sparse kernels need.
+    store: Literal["dense", "sparse"] = "dense"
 
     @property
     def n_of_m(self) -> tuple[int, int] | None:
@@ -117,6 +119,8 @@ class Prune(Model):
 
     @model_validator(mode="after")
     def _sensible(self) -> Prune:
+        if self.structured and self.store == "sparse":
+            raise refused(f"method {self.method} leaves no zeros that could be stored sparsely")
         if self.method == "mask":
             if self.mask is None or self.sparsity is not None:
                 raise refused("method mask takes `mask: FILE` and no sparsity: the mask decides")

@@ -16,6 +16,7 @@ import numpy as np
 from harness.errors import InputError
 from harness.formats.tflite import DAMAGE
 from harness.variants.network import Array
+from harness.variants.networks.tflite_densify import densify
 from harness.variants.networks.tflite_file import DTYPES, schema
 from harness.variants.networks.tflite_model import Model
 
@@ -55,7 +56,9 @@ def narrow(path: Path) -> bool:
 def opened(path: Path) -> Model:
     """Read a file of any kind of numbers; raises InputError for a damaged one."""
     try:
-        return Model(schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0)))
+        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
+        densify(model)
+        return Model(model)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from None
     except DAMAGE:

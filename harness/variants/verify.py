@@ -14,6 +14,7 @@ from harness.errors import InputError
 from harness.study import Study
 from harness.variants import manifest, mask_file
 from harness.variants.count import count
+from harness.variants.densify import differences
 from harness.variants.manifest import Manifest, Sparsity
 from harness.variants.network import Network
 from harness.variants.networks import open_network
@@ -73,6 +74,7 @@ def verify(file: Path, format: str, parents: Mapping[str, Path] | None = None) -
         *_origin(made, parents or {}),
         *_mask(file, format, made),
         *_counts(file, format, made),
+        *_twin(file, format, made, parents or {}),
     ]
 
 
@@ -126,8 +128,15 @@ def _unlike_mask(file: Path, format: str, path: Path) -> Iterator[str]:
                 yield f"'{name}' has not the {len(positions)} positions of its mask"
 
 
+def _twin(file: Path, format: str, made: Manifest, parents: Mapping[str, Path]) -> Iterator[str]:
+    """Compare a densified twin with its parent, where that is known and still the same."""
+    parent = parents.get(format)
+    if made.densify and parent and not list(_origin(made, parents)):
+        yield from differences(parent, file, format)
+
+
 def _counts(file: Path, format: str, made: Manifest) -> Iterator[str]:
-    if made.quantize is not None or format != made.parent.format:
+    if made.quantize is not None or made.densify or format != made.parent.format:
         return
     network = open_network(file, format)
     found = size(network)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import openvino
+import pytest
 import tflite
 from onnx import TensorProto, helper
 
@@ -240,11 +241,68 @@ def _save_tflite(network: Network, path: Path, batch: int | None) -> None:
     save_network(path, tensors, operators)
 
 
-SUFFIXES = {"onnx": "onnx", "openvino": "xml", "tflite": "tflite"}
+def _save_torch(network: Network, path: Path, batch: int | None) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Module(torch.nn.Module):  # type: ignore[name-defined,misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = torch.nn.Conv2d(1, CHANNELS, KERNEL)
+            self.dense = torch.nn.Linear(FEATURES, CLASSES)
+
+        def forward(self, x: Any) -> Any:
+            hidden = torch.relu(self.conv(x.permute(0, 3, 1, 2)))
+            return self.dense(hidden.flatten(1))
+
+    weights = {
+        "conv.weight": network.kernels.transpose(0, 3, 1, 2),
+        "conv.bias": network.shifts,
+        "dense.weight": channels_first(network.dense),
+        "dense.bias": network.bias,
+    }
+    module = Module().eval()
+    module.load_state_dict({name: torch.tensor(array) for name, array in weights.items()})
+    save_exported(path, module, [torch.zeros(batch or 2, SIDE, SIDE, 1)], batch is None)
+
+
+def save_exported(path: Path, module: Any, samples: Sequence[Any], free: bool = True) -> Path:
+    """Write a PyTorch module as a program; with a free batch in all inputs unless told."""
+    torch = pytest.importorskip("torch")
+    shapes = tuple({0: torch.export.Dim("batch", max=1024)} for _ in samples) if free else None
+    torch.export.save(torch.export.export(module, tuple(samples), dynamic_shapes=shapes), path)
+    return path
+
+
+def _save_ncnn(network: Network, path: Path, batch: int | None) -> None:
+    """Write a network of ncnn, which has no batch; the .bin holds plain float32 after a tag."""
+    sizes = f"0=1 1={SIDE} 2={SIDE}"
+    lines = [
+        f"Input x 0 1 x {sizes}",
+        f"Reshape nchw 1 1 x nchw 0={SIDE} 1={SIDE} 2=1",
+        f"Convolution conv 1 1 nchw conv 0={CHANNELS} 1={KERNEL} 5=1 6={network.kernels.size} 9=1",
+        f"InnerProduct dense 1 1 conv y 0={CLASSES} 1=1 2={network.dense.size}",
+    ]
+    path.write_text("\n".join(["7767517", f"{len(lines)} {len(lines)}", *lines, ""]))
+    float32 = np.zeros(1, "<i4").tobytes()
+    kernels = network.kernels.transpose(0, 3, 1, 2)
+    layers = [(kernels, network.shifts), (channels_first(network.dense), network.bias)]
+    parts = [float32 + weights.tobytes() + bias.tobytes() for weights, bias in layers]
+    path.with_suffix(".bin").write_bytes(b"".join(parts))
+
+
+SUFFIXES = {
+    "onnx": "onnx",
+    "openvino": "xml",
+    "tflite": "tflite",
+    "torch": "pt2",
+    "ncnn": "param",
+}
 SAVERS: dict[str, Callable[[Network, Path, int | None], None]] = {
     "onnx": _save_onnx,
     "openvino": _save_openvino,
     "tflite": _save_tflite,
+    "torch": _save_torch,
+    "ncnn": _save_ncnn,
 }
 
 

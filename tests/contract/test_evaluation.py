@@ -20,12 +20,13 @@ from onnx import TensorProto, helper
 
 from agents import backends, corruptions, evaluation, preprocess, wire
 from tests.contract.networks import Network, Quantised
-from tests.contract.workshop import Workshop, unpacked
+from tests.contract.workshop import Workshop, fitting, unpacked
 from tests.unit.model_files import onnx_model
 
 Array = npt.NDArray[Any]
 RUNTIMES = backends.names()
 FORMATS = {name: backends.find(name).FORMATS for name in RUNTIMES}
+HELD = {"onnx", "tflite"}  # formats in which the quantised network is written
 LABELS = np.arange(20) % 10
 SETTINGS: wire.Robustness = {
     "corruptions": ["noise", "occlusion"],
@@ -76,7 +77,8 @@ def fingerprint(samples: Array) -> str:
 def test_probabilities_of_a_dataset_are_numpys(
     workshop: Workshop, network: Network, folder: Path, runtime: str, batch: int
 ) -> None:
-    cell = workshop.cell(network.save(folder, FORMATS[runtime][0]), runtime, batch=batch)
+    path, batch = network.save(folder, FORMATS[runtime][0]), fitting(runtime, batch)
+    cell = workshop.cell(path, runtime, batch=batch)
     event = workshop.evaluate(cell, workshop.dataset(LABELS, x=network.samples))
     assert (event["status"], event["scores"]) == ("ok", "logits")
     assert event["inputs_sha256"] == fingerprint(network.samples)
@@ -87,12 +89,12 @@ def test_probabilities_of_a_dataset_are_numpys(
     assert (clean["positive"], clean["boxes"], clean["pixels"]) == (None, None, None)
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("runtime", [name for name in RUNTIMES if {*FORMATS[name]} & HELD])
 def test_quantised_outputs_are_read_as_reals(
     workshop: Workshop, network: Network, folder: Path, runtime: str
 ) -> None:
     int8 = Quantised(network)
-    format = next(name for name in FORMATS[runtime] if name in ("onnx", "tflite"))
+    format = next(name for name in FORMATS[runtime] if name in HELD)
     cell = workshop.cell(int8.save(folder, format), runtime, batch=4)
     samples = np.clip(np.round(network.samples / 0.03) + 3, -128, 127).astype("int8")
     event = workshop.evaluate(cell, workshop.dataset(LABELS, x=samples))
@@ -145,7 +147,8 @@ def test_the_recipe_makes_what_the_model_takes(
     ready = preprocess.apply(recipe, stored)
     seen = set()
     for runtime in RUNTIMES:
-        cell = workshop.cell(network.save(folder, FORMATS[runtime][0]), runtime, batch=8)
+        path, batch = network.save(folder, FORMATS[runtime][0]), fitting(runtime, 8)
+        cell = workshop.cell(path, runtime, batch=batch)
         raw: Any = {**workshop.dataset(LABELS, x=stored), "preprocess": recipe}
         event = workshop.evaluate(cell, raw)
         np.testing.assert_allclose(
@@ -197,7 +200,8 @@ def test_resizing_is_that_of_onnx(size: tuple[int, int]) -> None:
 def test_spoiled_samples_are_those_of_the_agent_in_any_batch(
     workshop: Workshop, network: Network, folder: Path, runtime: str, batch: int
 ) -> None:
-    cell = workshop.cell(network.save(folder, FORMATS[runtime][0]), runtime, batch=batch)
+    path, batch = network.save(folder, FORMATS[runtime][0]), fitting(runtime, batch)
+    cell = workshop.cell(path, runtime, batch=batch)
     elsewhere: Any = {**workshop.dataset(x=network.samples[:7] * 5), "labels": None}
     event = workshop.evaluate(
         cell,
@@ -294,6 +298,18 @@ def test_a_model_that_no_longer_loads_has_a_reason_in_every_set(
         found = [scored(asked.run(one)) for one in evaluation.further_sets(bench.job)]
     assert all("10000 threads asked for" in str(one["reason"]) for one in found)
     assert [one["classes"] for one in found] == [None] * 4
+
+
+def test_a_control_only_has_to_load(workshop: Workshop, network: Network, folder: Path) -> None:
+    cell = workshop.cell(network.save(folder, "onnx"), "onnxruntime")
+    dataset = workshop.dataset(LABELS, x=network.samples)
+    bench = workshop.bench(workshop.job([cell], dataset=dataset, robustness=SETTINGS))
+    bench.job["evaluations"][0]["answers"] = False
+    with workshop.supervising():
+        event = evaluation.run(bench, bench.job["evaluations"][0])
+    assert event is not None
+    assert (event["status"], event["top"], event["sets"]) == ("ok", None, [])
+    assert event["executed"]["provider"] == "CPUExecutionProvider"
 
 
 def scored(event: wire.SetEvent | None) -> wire.Scored:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib.util
 import itertools
 import json
 import shutil
 import subprocess
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from agents import backends, evaluation, launch, process, wire
 from agents.bench import Bench
@@ -28,7 +30,17 @@ from harness.artifact import inspect, resolve_inputs
 from harness.deploy import zipapp
 
 Array = npt.NDArray[Any]
-FORMATS = {".onnx": "onnx", ".xml": "openvino", ".tflite": "tflite"}
+FORMATS = {
+    ".onnx": "onnx",
+    ".xml": "openvino",
+    ".tflite": "tflite",
+    ".pt2": "torch",
+    ".param": "ncnn",
+}
+COMPANIONS = {"openvino": ".bin", "ncnn": ".bin"}
+# Runtimes that a device profile gives as `system`: the wheels are for another kind of machine.
+SYSTEM = ("torch",)
+SINGLE = ("ncnn",)  # runtimes that take one sample at a time
 TIMING: wire.Timing = {
     "block_iterations": 3,
     "block_ns": 1_000_000,
@@ -109,7 +121,17 @@ class Workshop:
         self.agent.write_bytes(zipapp())
 
     def runtime(self, name: str) -> str:
-        """Folder of a runtime, built for this machine and unpacked by the agent the first time."""
+        """Folder of a runtime, built for this machine and unpacked by the agent the first time.
+
+        All targets have what the usual one needs: no more is installed here.
+        """
+        name = backends.name_of(name)
+        if name in SYSTEM:
+            if importlib.util.find_spec(backends.find(name).MODULE) is None:
+                pytest.skip(f"{name} is not installed beside these tests")
+            return ""
+        if name == "deepsparse" and not deepsparse_has_wheels(self.target):
+            pytest.skip("DeepSparse has wheels for Python 3.8 to 3.11 on x86-64")
         if name not in self.unpacked:
             folder = self.root / "runtimes" / name
             built = provision.archive(name, tuple(backends.find(name).REQUIRES), self.target)
@@ -142,11 +164,14 @@ class Workshop:
         precision: str = "fp32",
         scenario: str = wire.SINGLE_STREAM,
         inputs: Sequence[wire.TensorSpec] | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> wire.Cell:
         """A cell of a model file; `inputs` stand in for those of a file that the host refuses."""
         format = FORMATS[path.suffix]
         declared = resolve_inputs(inspect(path, format), batch, {}) if inputs is None else inputs
-        parts = [path, path.with_suffix(".bin")] if format == "openvino" else [path]
+        parts = [path]
+        if format in COMPANIONS:
+            parts.append(path.with_suffix(COMPANIONS[format]))
         artifact = self.blob(path)
         self.files[artifact] = {part.suffix: self.blob(part) for part in parts}
         key = f"{path.stem}/{runtime}/{precision}/b{batch}/t{threads}"
@@ -154,6 +179,8 @@ class Workshop:
             "id": f"{key}/{scenario}",
             "variant": path.stem,
             "runtime": runtime,
+            "target": backends.target_of(runtime),
+            "options": dict(options or {}),
             "precision": precision,
             "batch": batch,
             "threads": threads,
@@ -197,12 +224,15 @@ class Workshop:
             "budget_s": 600.0,
             "timing": TIMING,
             "runtimes": {name: {"path": self.runtime(name)} for name in used(cells)},
+            "profile": False,
             "files": {cell["artifact"]: self.files[cell["artifact"]] for cell in cells},
             "dataset": None,
             "robustness": None,
             "scenarios": {cell["scenario"]: SCENARIOS[cell["scenario"]] for cell in cells},
             "cells": {cell["id"]: cell for cell in cells},
-            "evaluations": [{"id": cell["evaluation"], "cell": cell["id"]} for cell in cells],
+            "evaluations": [
+                {"id": cell["evaluation"], "cell": cell["id"], "answers": True} for cell in cells
+            ],
             "groups": [{**group, "cells": ids, "launches": 1}],
             "attempt": "1",
             "skip": {},
@@ -272,7 +302,8 @@ class Workshop:
         np.savez(given, **arrays)  # type: ignore[arg-type]
         runtime = cell["runtime"]
         if runtime not in self.tellers:
-            command = [self.python, "-S", "-c", TELLING, str(self.agent)]
+            isolation = [] if runtime in SYSTEM else ["-S"]
+            command = [self.python, *isolation, "-c", TELLING, str(self.agent)]
             self.tellers[runtime], _ = self.worker(cell, *command)
         worker = self.tellers[runtime]
         with self.supervising():
@@ -290,6 +321,16 @@ class Workshop:
         """End what still runs."""
         for worker in self.tellers.values():
             worker.close()
+
+
+def fitting(runtime: str, batch: int) -> int:
+    """The batch, or the only one that a runtime takes."""
+    return 1 if runtime in SINGLE else batch
+
+
+def deepsparse_has_wheels(target: provision.Target) -> bool:
+    """Whether DeepSparse can be installed for a device."""
+    return target.machine == "x86_64" and int(target.python.split(".")[1]) < 12
 
 
 def used(cells: Sequence[wire.Cell]) -> list[str]:

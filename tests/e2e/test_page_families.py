@@ -15,6 +15,8 @@ from reports.text import mebibytes, number, percent
 from tests.e2e.lab import Lab
 from tests.e2e.test_page import browse
 
+# It takes a minute, but for a machine that is busy with other things.
+pytestmark = pytest.mark.timeout(600)
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
 SHARES = (0.3, 0.5, 0.7, 0.9)
 STUDY: dict[str, Any] = {
@@ -38,7 +40,7 @@ STUDY: dict[str, Any] = {
     "compare": ["variants"],
     "measure": {"effort": "quick"},
     "targets": [
-        {"metric": "accuracy_top1_drop", "max": 0.03},
+        {"metric": "accuracy_top1_drop", "max": 0.15},
         {"metric": "compressed_mib", "max": 25},
     ],
 }
@@ -75,30 +77,36 @@ class Tables(HTMLParser):
             self.rows[self._section][-1][-1] += data
 
 
+def complete(document: dict[str, Any]) -> bool:
+    """Whether every cell was launched and every corrupted set answered."""
+    sets = [item for each in document["evaluations"] for item in each["corruptions"]]
+    values = [item["top1"] for item in sets]
+    return None not in values and all(row["status"] == "ok" for row in document["results"])
+
+
 @pytest.fixture(scope="module")
 def family(tmp_path_factory: pytest.TempPathFactory, local_root: Path) -> Lab:
-    """A lab in which the family was built and run once."""
+    """A lab in which the family was built."""
     lab = Lab(tmp_path_factory.mktemp("family") / "lab", local_root)
     os.link(DIGITS / "eval.npz", lab.folder / "digits.npz")
     shutil.copy(DIGITS / "models" / "dense.onnx", lab.folder)
-    study = str(lab.study(**STUDY))
-    done = lab.command("variants", "build", study)
+    done = lab.command("variants", "build", str(lab.study(**STUDY)))
     assert done.returncode == 0, done.stderr
-    for budget in ("25s", "2m"):  # the longer one is for a machine that is busy with other things
-        done = lab.command("run", study, "--budget", budget)
-        assert done.returncode == 0, done.stderr
-        if all(row["status"] == "ok" for row in lab.report()["results"]):
-            return lab
-    raise AssertionError(f"cells without a result: {done.stdout}")
+    return lab
 
 
 @pytest.fixture(scope="module")
 def document(family: Lab) -> dict[str, Any]:
-    return family.report()
+    """The report of its last run."""
+    for budget in ("30s", "90s"):  # the longer one where the machine is busy
+        report = family.run("--budget", budget, **STUDY)
+        if complete(report):
+            return report
+    raise AssertionError("cells or sets without a result")
 
 
 @pytest.fixture(scope="module")
-def page(family: Lab) -> Path:
+def page(family: Lab, document: dict[str, Any]) -> Path:
     path = family.folder / "family.html"
     assert family.command("report", "-o", str(path)).returncode == 0
     return path
@@ -175,7 +183,7 @@ def test_the_recommendation_is_in_words(dom: str, document: dict[str, Any]) -> N
     assert row["variant"] in STUDY["variants"]
     verb = "ship" if row["proven"] else "perhaps"
     assert re.search(rf"<strong>onnxruntime</strong> {verb} {row['variant']}\b", dom)
-    assert "Targets: accuracy_top1_drop &lt;= 0.03, compressed_mib &lt;= 25." in dom
+    assert "Targets: accuracy_top1_drop &lt;= 0.15, compressed_mib &lt;= 25." in dom
 
 
 def test_every_corrupted_set_is_in_the_robustness_tables(

@@ -254,3 +254,31 @@ def test_a_failed_build_leaves_nothing_that_passes_for_one(shelf: Path, tmp_path
     assert left == ["lock"]
     put_wheel(shelf, "toy", "1.0", "py3-none-any")
     assert provision.archive("toy", ("toy",), GOAL).packages == ("toy-1.0",)
+
+
+def test_requirements_for_other_machines_are_left_out(shelf: Path) -> None:
+    put_wheel(shelf, "toy", "1.0", f"cp311-cp311-{MANYLINUX}")
+    needs = (
+        "toy; python_version < '3.12' and platform_machine == 'x86_64'",
+        "elsewhere; platform_machine == 'aarch64'",
+    )
+    assert provision.archive("toy", needs, GOAL).packages == ("toy-1.0",)
+
+
+@pytest.mark.parametrize(
+    ("machine", "python"), [("aarch64", "3.11"), ("x86_64", "3.12"), ("x86_64", "3.8")]
+)
+def test_a_runtime_that_has_nothing_for_a_machine_is_unsupported(machine: str, python: str) -> None:
+    markers = "python_version >= '3.9' and python_version < '3.12' and platform_machine == 'x86_64'"
+    needs = (f"toy; {markers}",)
+    with pytest.raises(ProvisionError) as refused:
+        provision.archive("toy", needs, Target(machine, python, 36))
+    assert refused.value.status == "unsupported"
+    assert f"no wheels of toy for Python {python} on {machine}" in refused.value.what
+
+
+def test_targets_of_a_runtime_share_its_archive(shelf: Path) -> None:
+    put_wheel(shelf, "toy", "1.0", f"cp311-cp311-{MANYLINUX}")
+    built = provision.archive("toy:fast", ("toy",), GOAL)
+    assert built == provision.archive("toy", ("toy",), GOAL)
+    assert ":" not in str(built.path) + built.runtime, "its folder goes into a path list"

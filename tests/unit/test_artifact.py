@@ -379,7 +379,10 @@ def test_openvino_is_two_files(tmp_path: Path) -> None:
     assert found.sha256 == hashlib.sha256(IR.encode() + b"12345678").hexdigest()
     assert found.inputs == (Port("x", "float32", (None, 4)),)
     assert found.outputs == (Port("y/sink", "float32", (None, 4)),)
-    assert (found.sparsity, found.reason) == (None, "weights of OpenVINO files are not counted")
+    assert (found.sparsity, found.reason) == (
+        None,
+        "no weights of a convolution or matrix product found",
+    )
 
 
 @pytest.mark.parametrize("text", ["<net/>", IR[:200], "<a></a>", "<!DOCTYPE net []>" + IR[21:]])

@@ -75,8 +75,8 @@ def test_cells_groups_and_evaluations() -> None:
         "launches": 20,
     }
     assert found.evaluations == (
-        {"id": "dense/openvino/fp32", "cell": f"dense/openvino/fp32/b1/{tail}"},
-        {"id": "small/openvino/fp32", "cell": f"small/openvino/fp32/b1/{tail}"},
+        {"id": "dense/openvino/fp32", "cell": f"dense/openvino/fp32/b1/{tail}", "answers": True},
+        {"id": "small/openvino/fp32", "cell": f"small/openvino/fp32/b1/{tail}", "answers": True},
     )
     cell = found.cells[0].cell
     assert (cell["artifact"], cell["format"]) == ("dense-onnx", "onnx")

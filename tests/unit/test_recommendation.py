@@ -308,6 +308,7 @@ def test_a_target_is_asked_of_the_scenario_that_measures_it() -> None:
 def test_what_was_not_compared_in_time_is_named() -> None:
     found = only(recommendations(STUDY, ARTIFACTS, ROWS[:2], (DROP,), {}))
     assert found["reason"] == (
-        "it is the baseline; 81.9 KiB compressed; slim-20: not compared with the baseline in time"
+        "it is the baseline; 81.9 KiB compressed; "
+        "slim-20: no interval of its time to the baseline's"
     )
     assert told(found).startswith("ship dense: it is the baseline")

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import InputError
-from harness.study import Study, load_study, parse_study, runtimes
+from harness.labels import runtimes
+from harness.study import Study, load_study, parse_study
 
 MINIMAL: dict[str, Any] = {
     "name": "test",

@@ -13,6 +13,7 @@ import numpy as np
 from harness.errors import InputError
 from harness.formats.tflite import DAMAGE, IDENTIFIER
 from harness.variants.network import Array
+from harness.variants.networks.tflite_densify import densify
 
 try:
     from ai_edge_litert import schema_py_generated as schema
@@ -47,6 +48,7 @@ def read(path: Path) -> Any:
     try:
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
         _embed(model, data)
+        densify(model)
     except (*DAMAGE, struct.error):
         raise InputError("is damaged or cut short", where=str(path)) from None
     _check(model, path)
@@ -99,7 +101,7 @@ def _check(model: Any, path: Path) -> None:
             raise refused(f"is quantised (tensor '{name}'), which cannot be pruned", advice)
         if tensor.sparsity is not None:
             advice = "give the model it was made from, with dense weights"
-            raise refused(f"keeps tensor '{name}' in sparse form", advice)
+            raise refused(f"keeps tensor '{name}' in sparse form, of an unknown type", advice)
         if tensor.externalBuffer:
             raise refused(f"keeps tensor '{name}' in another file")
         _check_size(model, tensor, name, refused)

@@ -1,0 +1,124 @@
+"""The zeros of a model file, layer by layer: their pattern, and what they save on paper."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.formats import Array, Stored, UncountableError, UnreadableError, tflite
+from harness.variants.refill import refilled
+from harness.variants.zero_pattern import NONE, pattern
+
+UNKNOWN_AXES = "which axes of its weight are outputs and inputs is not known"
+UNKNOWN_USES = "how often a sample uses its weights is not known"
+# With fewer zeros a layer is not refilled to see how large it would be.
+FEWEST_SAVING = 0.05
+
+
+@dataclass(frozen=True)
+class LayerZeros:
+    """One weight tensor of a file."""
+
+    name: str  # of the operator that multiplies by it
+    shape: tuple[int, ...] | None  # null: a sparse tensor
+    weights: int
+    zeros: int
+    pattern: str | None  # as harness.variants.zero_pattern names it
+    macs: int | None  # multiply-accumulates of one sample, with those by zeros
+    macs_saved: int | None  # by zeros: saved where zeros are skipped
+    saved_bytes: int | None  # compressed, against the same layer with its zeros refilled
+    reason: str | None  # why a value is null
+
+
+def stored(path: Path, format: str) -> list[Stored]:
+    """List the weights of a file; sparse tensors as if stored densely. Raises UncountableError."""
+    if format == "tflite":
+        return tflite.stored_in(dense(path.read_bytes()))
+    found: list[Stored] = importlib.import_module(f"harness.formats.{format}").stored(path)
+    return found
+
+
+def dense(data: bytes) -> bytes:
+    """Return a TFLite file with its sparse tensors stored densely; others stay as they are."""
+    if not any(one.sparse for one in tflite.stored_in(data)):
+        return data
+    if importlib.util.find_spec("ai_edge_litert") is None:
+        raise UncountableError("sparse tensors need ai-edge-litert: pip install 'edgeproof[build]'")
+    from harness.variants.networks import tflite_densify, tflite_file
+
+    model = tflite_file.schema.ModelT.InitFromObj(tflite_file.schema.Model.GetRootAs(data, 0))
+    tflite_densify.densify(model)
+    return tflite_file.pack(model)
+
+
+def zeros(path: Path, format: str) -> dict[str, Any]:
+    """Describe the zeros of a file as plain data, in total and layer by layer.
+
+    Keys: weights, zeros, macs, macs_saved (null where a layer's are not known), saved_bytes,
+    patterns (pattern -> weights of the layers that have it), layers, reason.
+    """
+    try:
+        layers = [_layer(one) for one in stored(path, format)]
+    except (UncountableError, UnreadableError) as error:
+        return {"reason": str(error), "layers": []}
+    reason = next((one.reason for one in layers if one.macs is None), None)
+    return {
+        "weights": sum(one.weights for one in layers),
+        "zeros": sum(one.zeros for one in layers),
+        "macs": _sum([one.macs for one in layers]),
+        "macs_saved": _sum([one.macs_saved for one in layers]),
+        "saved_bytes": sum(one.saved_bytes or 0 for one in layers),
+        "patterns": _patterns(layers),
+        "reason": reason,
+        "layers": [asdict(one) for one in layers],
+    }
+
+
+def _patterns(layers: Sequence[LayerZeros]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for one in layers:
+        if one.pattern and one.pattern != NONE:
+            found[one.pattern] = found.get(one.pattern, 0) + one.weights
+    return found
+
+
+def _sum(values: Sequence[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
+def _layer(one: Stored) -> LayerZeros:
+    empty: Array = np.broadcast_to(one.values == one.zero, one.values.shape)
+    count = int(empty.sum()) + one.size - one.values.size
+    macs = None if one.uses is None else one.uses * one.size
+    told = UNKNOWN_USES if one.uses is None else None
+    return LayerZeros(
+        name=one.layer,
+        shape=None if one.sparse else one.values.shape,
+        weights=one.size,
+        zeros=count,
+        pattern=pattern(one.matrix(empty)) if one.matrix else None,
+        macs=macs,
+        macs_saved=None if one.uses is None else one.uses * count,
+        saved_bytes=_saved(one, count),
+        reason=told if one.matrix else UNKNOWN_AXES,
+    )
+
+
+def _saved(one: Stored, count: int) -> int | None:
+    if one.sparse:
+        return None
+    if count < FEWEST_SAVING * one.size or count == one.size:
+        return 0
+    return _packed(refilled(one)) - _packed(one.values)
+
+
+def _packed(values: Array) -> int:
+    return len(zlib.compress(values.tobytes(), 6))
