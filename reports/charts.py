@@ -72,13 +72,13 @@ def throughput_chart(points: Sequence[Point]) -> Spec:
 
 
 def curve_chart(points: Sequence[Point], title: str) -> Spec:
-    """A value against the share taken away: a line a kind of pruning, a panel a place.
+    """A value against the share taken away: a panel each `place`, a line each `kind` of points.
 
-    The region in which every kind of the place holds its accuracy is shaded.
+    Up to the least `holds` of a panel, where that is above 0, it is shaded.
     """
     kinds = list(dict.fromkeys(point["kind"] for point in points))
     x = alt.X("share:Q", axis=alt.Axis(format="~%"), title="share taken away")
-    y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=False, padding=12))
+    y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=True))
     colour = alt.Color("kind:N", sort=kinds, scale=_palette(kinds), title=None)
     band = (
         alt.Chart()

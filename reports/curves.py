@@ -14,6 +14,7 @@ Row = Mapping[str, Any]
 # A trained network has a stray zero here and there, and rounding to integers makes more.
 FEWEST_ZEROS = 0.05
 INTEGERS = frozenset({"int8", "uint8"})
+QUANTISED = frozenset({"int8", "fp16"})  # as a study names them
 MANIFEST = "edgeproof.variant/1"
 PLACE = ("device", "runtime", "precision_requested")
 
@@ -56,21 +57,30 @@ def curves(
 
 def share_of(row: Row, artifacts: Mapping[str, Row]) -> float | None:
     """How much was taken away: as the manifest says, else the zeros in the file."""
-    found = _manifest(row, artifacts)
-    if "sparsity" not in found:
-        zeros: float | None = row["sparsity"]
-        return zeros
-    return found["sparsity"]["reached"] if found["sparsity"] else 0.0
+    zeros: float | None = row["sparsity"]
+    return _taken(row, artifacts) if _manifest(row["artifact"], artifacts) else zeros
+
+
+def _taken(row: Row, artifacts: Mapping[str, Row]) -> float:
+    """What manifests say was taken; a file that only changed its form lacks what its parent does."""
+    found = _manifest(row["artifact"], artifacts)
+    while found and found["sparsity"] is None:
+        found = _manifest(found["parent"]["sha256"], artifacts)
+    return float(found["sparsity"]["reached"]) if found else 0.0
 
 
 def kind_of(study: Row, variant: str) -> str:
-    """What was done to a variant, without how much of it: "channels", "magnitude + int8"."""
+    """What was done to a variant, without how much of it: "channels", "magnitude + int8".
+
+    What was done to those that it was made from counts too, up to its baseline.
+    """
+    if variant == baseline_of(study, variant):
+        return ""
     found = (study.get("variants") or {}).get(variant, {})
+    before = kind_of(study, found["from"]) if found.get("from") else ""
     prune, quantise = found.get("prune"), found.get("quantize")
-    steps = [_pruning(prune)] if prune else []
-    if quantise:
-        steps.append(quantise["to"])
-    return " + ".join(steps)
+    steps = [before, _pruning(prune) if prune else "", quantise["to"] if quantise else ""]
+    return " + ".join(filter(None, steps))
 
 
 def _trained(made: Row) -> str:
@@ -91,12 +101,11 @@ def _places(
     """The curves that a row is a point of, and where; a baseline is the dense end of all."""
     if row["variant"] == baseline:
         return [("", 0.0)]
-    variants = study.get("variants") or {}
-    built = variants.get(row["variant"], {})
-    if not built.get("prune") and built.get("quantize"):
-        return [(f"+ {built['quantize']['to']}", 0.0)]
+    kind = kind_of(study, row["variant"])
+    if kind in QUANTISED and not _taken(row, artifacts):
+        return [(f"+ {kind}", 0.0)]
     share = share_of(row, artifacts)
-    kind = kind_of(study, row["variant"]) or _trained(_manifest(row, artifacts))
+    kind = kind or _trained(_manifest(row["artifact"], artifacts))
     if share is None or (not kind and not _stores_zeros(row, share)):
         return []
     return [(kind or "as given", share)]
@@ -167,7 +176,7 @@ def _curve(key: tuple[Any, ...], points: Sequence[dict[str, Any]]) -> dict[str, 
     }
 
 
-def _manifest(row: Row, artifacts: Mapping[str, Row]) -> Row:
-    """The manifest of the row's file; other JSON may have lain beside it."""
-    found: Row = artifacts.get(row["artifact"] or "", {}).get("provenance") or {}
+def _manifest(artifact: str, artifacts: Mapping[str, Row]) -> Row:
+    """The manifest of a file by its sha256; other JSON may have lain beside it."""
+    found: Row = artifacts.get(artifact, {}).get("provenance") or {}
     return found if found.get("schema") == MANIFEST else {}

@@ -68,7 +68,8 @@ def flags(
 def file_flags(artifact: ArtifactRecord | None) -> Iterator[str]:
     """What makes a comparison with the file's parent unequal."""
     made = (artifact.provenance or {}) if artifact else {}
-    if made.get("widened"):
+    recipe = made.get("prune") or made.get("quantize")
+    if made.get("widened") and recipe:  # without one it is that fair baseline itself
         yield (
             "its parent stores weights in fewer bits, this file in float32: part of a gain may be "
             f"that. A fair baseline is {{from: {made['parent']['variant']}, "

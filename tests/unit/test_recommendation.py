@@ -195,6 +195,17 @@ def test_quantised_variants_are_a_curve_of_their_own() -> None:
     assert found["holds_until"] is None  # without a target nothing says that it holds
 
 
+def test_what_is_only_quantised_lacks_what_its_parent_lacks() -> None:
+    step = {"prune": None, "quantize": {"to": "int8"}}
+    quantised = {"int8": {"from": "dense", **step}, "small": {"from": "slim-40", **step}}
+    study = {**STUDY, "variants": STUDY["variants"] | quantised}
+    made = {**MANIFEST, "sparsity": None, "parent": {"sha256": "sha-slim-40"}}
+    artifacts = {**ARTIFACTS, "sha-small": {"provenance": made}}
+    rows = [*ROWS, *(row(name, (0.0, 0.0, 0.0)) for name in quantised)]
+    found = {one["kind"]: one["points"] for one in curves(study, artifacts, rows, (), {})}
+    assert [point["share"] for point in found["channels + int8"]] == [0.0, 0.4]
+
+
 def test_what_was_compressed_in_training_is_a_curve_for_each_method() -> None:
     methods = {"slim-20": "movement pruning", "slim-40": "movement pruning", "slim-60": "lottery"}
     artifacts = {
@@ -207,7 +218,12 @@ def test_what_was_compressed_in_training_is_a_curve_for_each_method() -> None:
         for name, method in methods.items()
     }
     artifacts["sha-taught"] = {
-        "provenance": {**MANIFEST, "sparsity": None, "training": {"method": "distillation"}}
+        "provenance": {
+            **MANIFEST,
+            "parent": {"sha256": "sha-dense"},
+            "sparsity": None,
+            "training": {"method": "distillation"},
+        }
     }
     variants = {"dense": {"from": None}, "taught": {"from": "dense"}}
     study = {**STUDY, "variants": variants | {name: {"from": "dense"} for name in methods}}
