@@ -41,7 +41,9 @@ venv() {
 
 # With pip, which takes a CPU build of torch where one lies at hand; uv would not.
 author() {
-    "$1/bin/pip" install --quiet --disable-pip-version-check torch==2.13.0 torch-pruning==1.6.1
+    # scikit-learn has the digits of examples/digits.
+    "$1/bin/pip" install --quiet --disable-pip-version-check \
+        torch==2.13.0 torch-pruning==1.6.1 scikit-learn==1.9.1
 }
 
 # What the machine lacks of these commands' packages: COMMAND:PACKAGE ...

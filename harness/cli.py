@@ -161,7 +161,7 @@ def _measured(
     from harness import controller, foresight, progress
     from harness.inputs import look_into
     from harness.store import Store
-    from harness.variants import build
+    from harness.variants import build, verify
     from reports import document
 
     store = Store(url)
@@ -178,6 +178,7 @@ def _measured(
     its_own = [device.name for device in begun.devices] if begun else wanted.devices
     devices = choose(load_inventory(inventory), names or its_own)
     build.check_fresh(wanted)
+    verify.check_given(wanted)
     inputs = look_into(wanted)
     if begun and run_id:
         controller.check_same(inputs, begun, store.dataset(run_id))

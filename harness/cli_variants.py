@@ -57,7 +57,7 @@ def build_variants(
     from harness.library import Library
     from harness.store import Store
     from harness.study import load_study
-    from harness.variants import build, manifest
+    from harness.variants import build, manifest, verify
 
     wanted = load_study(study, built=False)
     tasks = build.tasks(wanted, names)
@@ -73,6 +73,9 @@ def build_variants(
         library.keep(wanted.model_path(done.parent.variant, done.parent.format), done.parent.format)
         library.keep(wanted.model_path(done.variant, done.format), done.format)
         made.append(done)
+    for given in verify.told(wanted):
+        if not given.built:  # made elsewhere, with a manifest
+            library.keep(given.file, given.format)
     if as_json:
         click.echo(json.dumps([manifest.document(one) for one in made], indent=1))
     else:
