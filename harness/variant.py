@@ -20,6 +20,7 @@ SUFFIXES = {
     ".xml": "openvino",
     ".pt2": "torch",
     ".param": "ncnn",
+    ".pte": "executorch",
 }
 
 

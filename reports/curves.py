@@ -62,7 +62,7 @@ def share_of(row: Row, artifacts: Mapping[str, Row]) -> float | None:
 
 
 def _taken(row: Row, artifacts: Mapping[str, Row]) -> float:
-    """What manifests say was taken; a file that only changed its form lacks what its parent does."""
+    """What manifests say was taken; where nothing was, of the file that it was made from."""
     found = _manifest(row["artifact"], artifacts)
     while found and found["sparsity"] is None:
         found = _manifest(found["parent"]["sha256"], artifacts)

@@ -25,7 +25,7 @@ def device_of(target: str) -> str:
     if device not in {name.partition(".")[0] for name in seen}:
         raise UnsupportedError(
             "OpenVINO {} sees no {} here, only {}; what brings it: {}".format(
-                ov.__version__, device, ", ".join(seen), BRINGS[target]
+                ov.__version__.partition("-")[0], device, ", ".join(seen), BRINGS[target]
             )
         )
     return device

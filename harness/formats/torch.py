@@ -99,7 +99,7 @@ class _Program:
 
     def inputs(self) -> list[Port]:
         """List what is fed, in order; a number that was fixed at export is fed too."""
-        ports = []
+        ports: list[Port] = []
         for spec in self.signature["input_specs"]:
             if "user_input" in spec:
                 ports.append(self._port(spec["user_input"]["arg"], f"input {len(ports)}"))

@@ -243,6 +243,25 @@ def _save_tflite(network: Network, path: Path, batch: int | None) -> None:
 
 def _save_torch(network: Network, path: Path, batch: int | None) -> None:
     torch = pytest.importorskip("torch")
+    sample = torch.zeros(batch or 2, SIDE, SIDE, 1)
+    save_exported(path, torch_module(network), [sample], batch is None)
+
+
+def _save_executorch(network: Network, path: Path, batch: int | None) -> None:
+    """Export it with a batch of at most 64, delegated to XNNPACK."""
+    torch, exir = pytest.importorskip("torch"), pytest.importorskip("executorch.exir")
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+
+    free = ({0: torch.export.Dim("batch", max=64)},) if batch is None else None
+    sample = (torch.zeros(batch or 2, SIDE, SIDE, 1),)
+    program = torch.export.export(torch_module(network), sample, dynamic_shapes=free)
+    lowered = exir.to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+    path.write_bytes(lowered.to_executorch().buffer)
+
+
+def torch_module(network: Network) -> Any:
+    """The network as a PyTorch module that takes NHWC."""
+    torch = pytest.importorskip("torch")
 
     class Module(torch.nn.Module):  # type: ignore[name-defined,misc]
         def __init__(self) -> None:
@@ -262,7 +281,7 @@ def _save_torch(network: Network, path: Path, batch: int | None) -> None:
     }
     module = Module().eval()
     module.load_state_dict({name: torch.tensor(array) for name, array in weights.items()})
-    save_exported(path, module, [torch.zeros(batch or 2, SIDE, SIDE, 1)], batch is None)
+    return module
 
 
 def save_exported(path: Path, module: Any, samples: Sequence[Any], free: bool = True) -> Path:
@@ -296,6 +315,7 @@ SUFFIXES = {
     "tflite": "tflite",
     "torch": "pt2",
     "ncnn": "param",
+    "executorch": "pte",
 }
 SAVERS: dict[str, Callable[[Network, Path, int | None], None]] = {
     "onnx": _save_onnx,
@@ -303,6 +323,7 @@ SAVERS: dict[str, Callable[[Network, Path, int | None], None]] = {
     "tflite": _save_tflite,
     "torch": _save_torch,
     "ncnn": _save_ncnn,
+    "executorch": _save_executorch,
 }
 
 

@@ -18,10 +18,9 @@ from harness.artifact import Unresolvable, inspect
 from harness.errors import InputError
 from tests.contract import networks
 from tests.contract.networks import Network, Ports, Quantised
-from tests.contract.workshop import Workshop, fitting, spec
+from tests.contract.workshop import RUNTIMES, TIMING, Workshop, fitting, spec
 from tests.unit.model_files import Operator, Shape, Tensor, onnx_model
 
-RUNTIMES = backends.names()
 FORMATS = {name: backends.find(name).FORMATS for name in RUNTIMES}
 READS = [(name, format) for name in RUNTIMES for format in FORMATS[name]]
 # Formats whose files are written here by hand. OpenVINO's come out of its own converter; what is
@@ -124,7 +123,10 @@ def test_a_launch_measures_every_cell(launched: wire.LaunchEvent) -> None:
         assert (record["status"], record["reason"]) == ("ok", None)
         assert len(record["blocks"]) == 2
         assert all(len(block) >= 3 and min(block) > 0 for block in record["blocks"])
-        assert record["warmup"] is not None and record["warmup"]["iterations"] >= 20
+        warmup = record["warmup"]
+        assert warmup is not None
+        # On a busy machine the cap on its time may come first.
+        assert warmup["iterations"] >= 20 or warmup["ns"] >= TIMING["warmup_cap_ns"]
 
 
 def test_start_and_load_are_timed_apart(launched: wire.LaunchEvent) -> None:
@@ -171,6 +173,10 @@ def test_a_quantised_network_takes_reals_and_runs_in_int8(
     if runtime == "deepsparse":  # hands this form of quantisation to an ONNX Runtime inside it
         assert executed["precision"] is None and "not told" in (executed["note"] or "")
         assert executed["provider"] == "ONNX Runtime inside DeepSparse"
+    elif (runtime, format) == ("openvino", "onnx"):
+        # Its convolution computes in float32, for the zero point of the input; oneDNN's own log
+        # (ONEDNN_VERBOSE=1) says the same.
+        assert "1 int8" in (executed["note"] or "")
     else:
         assert executed["precision"] == "int8"
     scale, zero = quantised.output
@@ -235,7 +241,8 @@ def test_a_batch_that_is_fixed_inside_is_right_or_unsupported(
     try:
         outputs, _ = workshop.outputs(workshop.cell(path, runtime, batch=8), x=x)
     except WorkerError as refused:
-        if runtime == "deepsparse":  # its compiler stumbles and ends the process
+        if (runtime, make) == ("deepsparse", networks.save_reshape_before):
+            # Its compiler stumbles and ends the process.
             assert refused.status == "failed" and "died in load" in str(refused)
             return
         assert refused.status == "unsupported", refused

@@ -20,11 +20,10 @@ from onnx import TensorProto, helper
 
 from agents import backends, corruptions, evaluation, preprocess, wire
 from tests.contract.networks import Network, Quantised
-from tests.contract.workshop import Workshop, fitting, unpacked
+from tests.contract.workshop import RUNTIMES, Workshop, fitting, unpacked
 from tests.unit.model_files import onnx_model
 
 Array = npt.NDArray[Any]
-RUNTIMES = backends.names()
 FORMATS = {name: backends.find(name).FORMATS for name in RUNTIMES}
 HELD = {"onnx", "tflite"}  # formats in which the quantised network is written
 LABELS = np.arange(20) % 10

@@ -1,4 +1,4 @@
-"""What is special about DeepSparse, PyTorch and ncnn, in real workers."""
+"""What is special about DeepSparse, PyTorch, ncnn and ExecuTorch, in real workers."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_inputs_of_a_program_go_where_they_belong(
     by_type = {item["dtype"]: item["name"] for item in cell["inputs"]}
     x = np.linspace(-1, 1, 12, dtype="float32").reshape(3, 4)
     on, ids = x > 0.2, np.arange(12).reshape(3, 4) + 5
-    given = {by_type["bool"]: on, by_type["float32"]: x, by_type["int64"]: ids}
+    given: Any = {by_type["bool"]: on, by_type["float32"]: x, by_type["int64"]: ids}
     (y,), _ = workshop.outputs(cell, **given)
     np.testing.assert_array_equal(y, np.where(on, x, ids))
 
@@ -204,6 +204,32 @@ def test_a_layer_that_ncnn_lacks_is_unsupported_and_named(workshop: Workshop, fo
     event = workshop.evaluate(workshop.cell(path, "ncnn"))
     assert event["status"] == "unsupported"
     assert "Frobnicate" in (event["reason"] or "")
+
+
+# --- ExecuTorch
+
+
+@pytest.fixture(scope="module")
+def program(network: Network, folder: Path) -> Path:
+    pytest.importorskip("executorch.exir")
+    return network.save(folder, "executorch")
+
+
+@pytest.mark.parametrize(("batch", "threads"), [(1, 1), (8, 2)])
+def test_executorch_computes_what_numpy_computes(
+    workshop: Workshop, network: Network, program: Path, batch: int, threads: int
+) -> None:
+    cell = workshop.cell(program, "executorch", batch=batch, threads=threads)
+    given: Any = {cell["inputs"][0]["name"]: network.samples[:batch]}
+    (scores,), executed = workshop.outputs(cell, **given)
+    np.testing.assert_allclose(scores, network.reference[:batch], atol=1e-5)
+    assert (executed["provider"], executed["threads"]) == ("XnnpackBackend", threads)
+    assert executed["precision"] is None and "does not tell" in (executed["note"] or "")
+
+
+def test_executorch_refuses_more_than_it_was_planned_for(workshop: Workshop, program: Path) -> None:
+    event = workshop.evaluate(workshop.cell(program, "executorch", batch=200))
+    assert event["status"] == "unsupported"
 
 
 @pytest.mark.parametrize(("runtime", "format"), [("torch", "torch"), ("ncnn", "ncnn")])

@@ -12,10 +12,9 @@ import pytest
 from agents import backends, scenarios, wire
 from agents.scenarios import server
 from tests.contract.networks import Network
-from tests.contract.workshop import SCENARIOS, Workshop, fitting
+from tests.contract.workshop import RUNTIMES, SCENARIOS, Workshop, fitting
 
 RUNTIME = "onnxruntime"
-RUNTIMES = backends.names()
 CORES = len(os.sched_getaffinity(0))
 MakeCell = Callable[..., wire.Cell]
 

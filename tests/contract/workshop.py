@@ -36,10 +36,13 @@ FORMATS = {
     ".tflite": "tflite",
     ".pt2": "torch",
     ".param": "ncnn",
+    ".pte": "executorch",
 }
 COMPANIONS = {"openvino": ".bin", "ncnn": ".bin"}
 # Runtimes that a device profile gives as `system`: the wheels are for another kind of machine.
-SYSTEM = ("torch",)
+SYSTEM = ("torch", "executorch")
+# All of which tests can expect the same; a program of ExecuTorch does not name its inputs.
+RUNTIMES = [name for name in backends.names() if name != "executorch"]
 SINGLE = ("ncnn",)  # runtimes that take one sample at a time
 TIMING: wire.Timing = {
     "block_iterations": 3,
@@ -127,7 +130,7 @@ class Workshop:
         """
         name = backends.name_of(name)
         if name in SYSTEM:
-            if importlib.util.find_spec(backends.find(name).MODULE) is None:
+            if importlib.util.find_spec(backends.find(name).MODULE.partition(".")[0]) is None:
                 pytest.skip(f"{name} is not installed beside these tests")
             return ""
         if name == "deepsparse" and not deepsparse_has_wheels(self.target):
@@ -302,14 +305,14 @@ class Workshop:
         np.savez(given, **arrays)  # type: ignore[arg-type]
         runtime = cell["runtime"]
         if runtime not in self.tellers:
-            isolation = [] if runtime in SYSTEM else ["-S"]
+            isolation = [] if backends.name_of(runtime) in SYSTEM else ["-S"]
             command = [self.python, *isolation, "-c", TELLING, str(self.agent)]
             self.tellers[runtime], _ = self.worker(cell, *command)
         worker = self.tellers[runtime]
         with self.supervising():
             request = self.bench(self.job([cell])).load_request(cell, trace=True)
         try:
-            worker.ask({**request, "streams": streams}, 60.0)
+            worker.ask({**request, "streams": streams}, 180.0)  # torch.compile takes its time
             told = {"do": "outputs", "arrays": str(given), "to": str(result), "streams": streams}
             executed: wire.Executed = worker.ask(told, 60.0)
         except process.WorkerError:

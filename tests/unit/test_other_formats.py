@@ -1,4 +1,4 @@
-"""Files of torch.export and of ncnn, read without either."""
+"""Files of torch.export, ncnn and ExecuTorch, read without any of them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.formats import Port, UncountableError, UnreadableError, ncnn
+from harness.formats import Port, UncountableError, UnreadableError, executorch, ncnn
 from harness.formats import torch as exported
+
+# A convolution and a dense layer, exported by ExecuTorch 1.5.1 with a free batch, for XNNPACK.
+PROGRAM = Path(__file__).parent / "executorch.pte"
 
 
 @pytest.fixture(scope="module")
@@ -175,3 +178,31 @@ def test_ncnn_needs_its_weights(tmp_path: Path) -> None:
     path.with_suffix(".bin").unlink()
     with pytest.raises(UnreadableError, match=r"no m\.ncnn\.bin"):
         ncnn.read(path)
+
+
+def test_ports_of_executorch(tmp_path: Path) -> None:
+    found = executorch.read(PROGRAM)
+    assert found.inputs == (Port("input_0", "float32", (None, 1, 8, 8)),)
+    assert found.outputs == (Port("output_0", "float32", (None, 10)),)
+    assert found.sparsity is None and "not counted" in (found.reason or "")
+    with pytest.raises(UncountableError):
+        executorch.stored(PROGRAM)
+    path = tmp_path / "cut.pte"
+    path.write_bytes(PROGRAM.read_bytes()[:5000])
+    with pytest.raises(UnreadableError, match="cut short"):
+        executorch.read(path)
+    path.write_bytes(b"nothing of the kind")
+    with pytest.raises(UnreadableError, match="no ExecuTorch program"):
+        executorch.read(path)
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(at=st.integers(0, 4000), byte=st.integers(0, 255))
+def test_damaged_executorch(tmp_path: Path, at: int, byte: int) -> None:
+    data = PROGRAM.read_bytes()
+    path = tmp_path / "damaged.pte"
+    path.write_bytes(data[:at] + bytes([byte]) + data[at + 1 :])
+    try:
+        executorch.read(path)
+    except UnreadableError as error:
+        assert len(str(error)) > 10
