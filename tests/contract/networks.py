@@ -314,7 +314,7 @@ SUFFIXES = {
     "openvino": "xml",
     "tflite": "tflite",
     "torch": "pt2",
-    "ncnn": "param",
+    "ncnn": "ncnn.param",  # beside an OpenVINO file there is a .bin already
     "executorch": "pte",
 }
 SAVERS: dict[str, Callable[[Network, Path, int | None], None]] = {
