@@ -25,7 +25,7 @@ from harness.errors import InputError
 if TYPE_CHECKING:
     from harness.variants.verify import Told
 
-BUILT_COLUMNS = ["variant", "format", "taken away", "parameters", "MACs", "size", "sha256"]
+BUILT_COLUMNS = ["variant", "format", "taken away", "params", "MACs", "size", "sha256"]
 STUDY_SUFFIXES = (".yaml", ".yml")
 
 
@@ -217,7 +217,7 @@ def _summary(made: Any) -> dict[str, str]:
         "variant": made.variant,
         "format": made.format,
         "taken away": f"{reached.reached:.1%} of {reached.unit}" if reached else "-",
-        "parameters": _change(made, "parameters"),
+        "params": _change(made, "parameters"),
         "MACs": _change(made, "macs"),
         "size": f"{made.bytes / 1024:,.0f} KiB",
         "sha256": made.sha256[:8],
