@@ -63,9 +63,12 @@ def share_of(row: Row, artifacts: Mapping[str, Row]) -> float | None:
 
 def _taken(row: Row, artifacts: Mapping[str, Row]) -> float:
     """What manifests say was taken; where nothing was, of the file that it was made from."""
-    found = _manifest(row["artifact"], artifacts)
+    file = row["artifact"]
+    found = _manifest(file, artifacts)
     while found and found["sparsity"] is None:
-        found = _manifest(found["parent"]["sha256"], artifacts)
+        # Opening a file may give the same bytes again, which are then their own parent.
+        file, before = found["parent"]["sha256"], file
+        found = _manifest(file, artifacts) if file != before else {}
     return float(found["sparsity"]["reached"]) if found else 0.0
 
 

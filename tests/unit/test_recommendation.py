@@ -206,6 +206,16 @@ def test_what_is_only_quantised_lacks_what_its_parent_lacks() -> None:
     assert [point["share"] for point in found["channels + int8"]] == [0.0, 0.4]
 
 
+def test_a_file_that_is_its_own_parent_lacks_nothing() -> None:
+    made = {**MANIFEST, "sparsity": None, "parent": {"sha256": "sha-same"}}
+    study = {**STUDY, "variants": STUDY["variants"] | {"same": {"from": "dense"}}}
+    rows = [*ROWS, row("same", (0.0, 0.0, 0.0))]
+    found = only(curves(study, {**ARTIFACTS, "sha-same": {"provenance": made}}, rows, (), {}))
+    assert [point["variant"] for point in found["points"]] == [
+        *("dense", "slim-20", "slim-40", "slim-60"),
+    ]
+
+
 def test_what_was_compressed_in_training_is_a_curve_for_each_method() -> None:
     methods = {"slim-20": "movement pruning", "slim-40": "movement pruning", "slim-60": "lottery"}
     artifacts = {
