@@ -64,6 +64,7 @@ def run(bench: Bench, evaluation: wire.Evaluation) -> Optional[wire.EvaluationEv
         "sets": [],
         "seconds": 0.0,
         "executed": {},
+        "account": None,
     }
     asked = Asked(bench, evaluation)
     try:
@@ -80,7 +81,7 @@ def run(bench: Bench, evaluation: wire.Evaluation) -> Optional[wire.EvaluationEv
 
 def fill(event: wire.EvaluationEvent, job: wire.Job, asked: "Asked", answers: bool) -> bool:
     """Take in what a model answers, false when it was stopped; raises WorkerError if it fails."""
-    executed = asked.load(PROFILED if job["profile"] else TRACED)
+    ran = asked.load(PROFILED if job["profile"] else TRACED)
     if job["dataset"] is not None and answers:
         clean = Set("clean", "clean", 0, job["dataset"], job["dataset"]["samples"], None)
         found = asked.ask(clean)
@@ -90,7 +91,7 @@ def fill(event: wire.EvaluationEvent, job: wire.Job, asked: "Asked", answers: bo
             event[key] = found[key]
         event["sets"] = [clean.scored(found)]
         event["sets"] += [one.scored({}, wire.NOT_RUN) for one in further_sets(job)]
-    event["executed"] = executed
+    event["executed"], event["account"] = ran["executed"], ran["account"]
     return True
 
 
@@ -126,8 +127,8 @@ class Asked:
         self.first_s = 0.0
         self.gone: Optional[str] = None  # why the worker answers no more
 
-    def load(self, traced: int) -> wire.Executed:
-        """Start the worker and load the model; raises WorkerError. Returns what runs.
+    def load(self, traced: int) -> Dict[str, Any]:
+        """Start the worker and load the model; raises WorkerError. Returns what the worker tells.
 
         So many inferences are traced besides the first, which is cold.
         """
@@ -137,8 +138,8 @@ class Asked:
         seconds = self.bench.timeout + 2 * self.first_s * traced
         self.worker.ask({"do": "trace", "inferences": traced}, seconds)
         # At once: a trace of every inference would fill the disk.
-        executed: wire.Executed = self.worker.ask({"do": "finish"}, seconds)["executed"]
-        return executed
+        ran: Dict[str, Any] = self.worker.ask({"do": "finish"}, seconds)
+        return ran
 
     def close(self) -> None:
         """End the worker."""

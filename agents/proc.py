@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Dict, Optional
+import os
+from typing import Dict, Iterator, Optional, Tuple
 
 
 def status_kib(field: str, pid: str = "self") -> int:
@@ -13,6 +14,57 @@ def status_kib(field: str, pid: str = "self") -> int:
             if name == field:
                 return int(value.split()[0])
     raise KeyError(field)
+
+
+def resident() -> Dict[str, int]:
+    """Read the resident memory of this process, and how much is anonymous or of files, KiB.
+
+    smaps_rollup counts pages; the counters of status, which old kernels have alone, lag a little
+    behind. A page of a file that was written to is anonymous.
+    """
+    try:
+        fields = {name: int(value.split()[0]) for name, value in rollup()}
+        whole, anonymous = fields["Rss"], fields["Anonymous"]
+    except (OSError, KeyError):
+        whole, anonymous = status_kib("VmRSS"), status_kib("RssAnon")
+    return {"rss_kib": whole, "anon_kib": anonymous, "file_kib": whole - anonymous}
+
+
+def rollup() -> Iterator[Tuple[str, str]]:
+    """Yield the fields of /proc/self/smaps_rollup; raises OSError where the kernel has none."""
+    with open("/proc/self/smaps_rollup", encoding="ascii", errors="replace") as file:
+        next(file)  # the range of addresses
+        for line in file:
+            name, _, value = line.partition(":")
+            yield name, value
+
+
+def mapped_kib(folder: str) -> Optional[int]:
+    """Resident pages of the files in a folder that are mapped; null where the kernel hides them."""
+    total, inside = 0, False
+    try:
+        with open("/proc/self/smaps", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                first = line.split(None, 1)[0]
+                if not first.endswith(":"):  # a mapping: range, rights, offset, device, inode, path
+                    parts = line.split(None, 5)
+                    path = parts[5].strip() if len(parts) > 5 else ""
+                    inside = os.path.dirname(path) == folder
+                elif inside and first == "Rss:":
+                    total += int(line.split()[1])
+    except OSError:
+        return None
+    return total
+
+
+def reset_peak() -> bool:
+    """Let VmHWM begin anew at what is resident now; false where that is not allowed."""
+    try:
+        with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+            file.write("5")
+    except OSError:
+        return False
+    return True
 
 
 def meminfo() -> Dict[str, int]:

@@ -169,12 +169,38 @@ class Job(TypedDict):
     done_launches: List[List[Any]]  # [group, ordinal]: stored by the host already
 
 
-class Memory(TypedDict):
+# Before the runtime is imported, after; after loading, after one inference, after all of them.
+StageName = Literal["started", "imported", "loaded", "first", "end"]
+
+
+class Stage(TypedDict):
+    """Resident memory of a worker at one moment, KiB."""
+
+    stage: StageName
+    rss_kib: int
+    anon_kib: int
+    file_kib: int  # pages of libraries, and of a model file that is mapped
+    peak_kib: Optional[int]  # since the stage before; null where VmHWM cannot be reset
+
+
+class Account(TypedDict):
+    """What a runtime tells of its own memory, KiB; null where it does not."""
+
+    weights_kib: Optional[int]
+    activations_kib: Optional[int]
+    gpu_kib: Optional[int]  # on the GPU; weights and activations are there, then
+    account: Optional[str]  # where the runtime tells it
+
+
+class Memory(Account):
     """Resident memory of the process that ran the cell, KiB."""
 
-    peak_kib: int  # VmHWM at the end of the launch
-    anon_kib: int  # RssAnon then: without the pages of shared libraries
-    floor_kib: int  # VmHWM before the runtime was imported
+    floor_kib: int  # before the runtime was imported
+    peak_kib: int  # the highest VmHWM of its life
+    anon_kib: int  # at the end: without the pages of shared libraries
+    stages: List[Stage]  # in order
+    mapped_kib: Optional[int]  # pages of the model's files in file_kib at the end; null: not told
+    io_kib: int  # inputs and outputs of one inference
 
 
 class LayerRun(TypedDict):
@@ -314,6 +340,7 @@ class EvaluationEvent(TypedDict):
     sets: List[Scored]
     seconds: float
     executed: Executed
+    account: Optional[Account]  # of a session that traces, which may tell more; null if it failed
 
 
 class SetEvent(TypedDict):

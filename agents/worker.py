@@ -12,14 +12,16 @@ import time
 from statistics import median
 from typing import Any, Callable, Dict, List, Optional, TextIO
 
-from agents import arrivals, backends, exam, feed, loop, proc, streams, stretch, wire
+from agents import arrivals, backends, exam, feed, loop, memory, proc, streams, stretch, wire
 
 
 class Worker:
     """Answers the supervisor's messages for one cell."""
 
     def __init__(self) -> None:
-        self.floor_kib = proc.status_kib("VmHWM")
+        self.memory = memory.Watch()
+        self.path = ""
+        self.io_kib = 0
         self.session: Any = None
         self.streams: Any = None
         # What is timed: a session or a query. A sample; and a request to every stream at once.
@@ -35,34 +37,42 @@ class Worker:
 
     def load(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """Import the runtime, load the model, feed it and run it once, each timed."""
-        self.cell = request["cell"]
+        self.cell, self.path = request["cell"], request["path"]
         os.sched_setaffinity(0, request["cpus"])
         backend = backends.find(self.cell["runtime"])
         started = time.perf_counter_ns()
         importlib.import_module("numpy")
         importlib.import_module(backend.MODULE)
         imported = time.perf_counter_ns()
-        self.session = backend.load(
-            request["path"], self.cell, request["streams"], request["trace"]
-        )
+        self.memory.note("imported")
+        loading = time.perf_counter_ns()
+        self.session = backend.load(self.path, self.cell, request["streams"], request["trace"])
         loaded = time.perf_counter_ns()
+        self.memory.note("loaded")
+        feeding = time.perf_counter_ns()
         data = feed.timing_inputs(self.cell, request["dataset_path"], request["dataset"])
         inputs = feed.as_runtime_wants(data, self.cell["inputs"], self.session.input_dtypes)
         fed = time.perf_counter_ns()
         self.session.bind(inputs)
         first = loop.timed(self.session, 1).samples[0]
-        self.check_batch()
+        self.memory.note("first")
+        self.check_outputs(inputs)
         self.open_streams(inputs, request["streams"], request["requests"])
         return {
             "import_ns": imported - started,
-            "load_ns": loaded - imported,
-            "feed_ns": fed - loaded,
+            "load_ns": loaded - loading,
+            "ours_ns": fed - feeding + self.memory.spent_ns,
             "first_ns": first,
         }
 
-    def check_batch(self) -> None:
-        """Refuse a model that took the batch but did not carry it through to its outputs."""
-        shapes = [list(output.shape) for output in self.session.outputs()]
+    def check_outputs(self, inputs: Dict[str, Any]) -> None:
+        """Refuse a model that took the batch but did not carry it through to its outputs.
+
+        Of others keep how large inputs and outputs are.
+        """
+        outputs = self.session.outputs()
+        self.io_kib = memory.io_kib(list(inputs.values()), outputs, self.cell["outputs"])
+        shapes = [list(output.shape) for output in outputs]
         batch = self.cell["batch"]
         if batch > 1 and not any(shape and shape[0] == batch for shape in shapes):
             raise backends.UnsupportedError(
@@ -86,7 +96,7 @@ class Worker:
         session = backends.find("_null").Session()
         loop.timed(session, request["calls"])
         timed = loop.timed(session, request["calls"])
-        return {"loop_ns": timed.samples, "worker_kib": self.floor_kib}
+        return {"loop_ns": timed.samples, "worker_kib": self.memory.peak_kib}
 
     def warmup(self, timing: wire.Timing) -> Dict[str, Any]:
         """Warm up all streams until steady, and note how long a sample then takes."""
@@ -121,16 +131,15 @@ class Worker:
 
     def finish(self) -> Dict[str, Any]:
         """Read memory first, then what ran: asking the runtime may allocate."""
-        memory: wire.Memory = {
-            "peak_kib": proc.status_kib("VmHWM"),
-            "anon_kib": proc.status_kib("RssAnon"),
-            "floor_kib": self.floor_kib,
-        }
+        self.memory.end(self.path)
+        executed = self.session.executed()
+        account = memory.account_of(self.session)
         return {
-            "memory": memory,
+            "memory": self.memory.told(self.io_kib, account),
+            "account": account,
             "noise": self.noise if self.blocks else None,
             "call_overhead_ns": int(median(self.overheads)) if self.overheads else None,
-            "executed": self.session.executed(),
+            "executed": executed,
         }
 
     def trace(self, inferences: int) -> None:

@@ -13,6 +13,7 @@ from reports.comparison import comparisons, to_baseline
 from reports.curves import curves
 from reports.estimate import CONFIDENCE
 from reports.evaluated import evaluations
+from reports.executed import profiles
 from reports.families import baseline_of, is_twin
 from reports.fastest import fastest_runtimes
 from reports.findings import findings
@@ -23,6 +24,7 @@ from reports.realised import put_realised
 from reports.recommendation import recommendations
 from reports.results import result_row
 from reports.run import ArtifactRecord, CellRecord, DeviceRecord, Run
+from reports.saturation import saturation
 from reports.targets import targets
 from reports.transfer import transfer
 from reports.verdicts import verdicts
@@ -52,6 +54,8 @@ def build(run: Run) -> dict[str, Any]:
         "results": rows,
         "controls": controls,
         "evaluations": evaluations(found),
+        "profiles": profiles(found),
+        "saturation": saturation(rows),
         "comparisons": compared,
         "verdicts": judged,
         **_shipping(run, rows, compared),

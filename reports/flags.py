@@ -9,6 +9,7 @@ from typing import Any
 from agents import wire
 from reports import conditions
 from reports.assessment import Assessment
+from reports.executed import Layers, is_compute, layers_of, meant_for_int8, recipe_of
 from reports.index import Taken
 from reports.noise import call_overhead_share
 from reports.run import ArtifactRecord
@@ -32,6 +33,8 @@ TEMPERATURE_RISE_C = 10.0
 NEAR_LIMIT_C = 78.0
 # Of p50: from here on a caller from C++ and one from Python see different models.
 CALL_OVERHEAD_SHARE = 0.05
+# Of the time, else of the layers: from here on a gain or a loss may be the fallback's.
+FALLBACK_SHARE = 0.05
 # Each cell alone, in few launches: so planned, and no fault.
 ALONE = frozenset({wire.SERVER, wire.SUSTAINED})
 FLOAT_PRECISIONS = frozenset({"fp64", "fp32", "fp16", "bf16"})
@@ -44,18 +47,15 @@ def flags(
     launches: Sequence[Taken],
     good: Sequence[Taken],
     event: wire.EvaluationEvent | None,
-    executed: str | None,
     noise: Mapping[str, Any],
 ) -> list[str]:
-    """All flags of a cell, in a fixed order.
+    """What its launches and its evaluation give to doubt, in a fixed order.
 
-    `good` are the launches that count, `executed` is the precision that was read back, `noise` the
-    row of `reports.noise` about the good launches.
+    `good` are the launches that count, `noise` is the row of `reports.noise` about them.
     """
     found = [
         *_failures(launches, good),
         *_conduct(cell, good),
-        *_precision(cell, executed),
         *_disturbance(noise),
         *_device(good, noise),
         *_overhead(good, noise),
@@ -75,6 +75,20 @@ def file_flags(artifact: ArtifactRecord | None) -> Iterator[str]:
             f"that. A fair baseline is {{from: {made['parent']['variant']}, "
             f"formats: [{made['format']}]}}"
         )
+
+
+def execution_flags(
+    cell: wire.Cell,
+    event: wire.EvaluationEvent | None,
+    artifact: ArtifactRecord | None,
+    row: Mapping[str, Any],
+) -> Iterator[str]:
+    """What ran otherwise than the file and the study ask, by what the row says was executed."""
+    yield from _precision(cell, row["precision_executed"])
+    layers = layers_of(event)
+    if not isinstance(layers, str):
+        yield from _dequantised(cell, artifact, layers)
+        yield from _fallback(row["executed"]["fallback"], len(layers))
 
 
 def evaluation_flags(found: Assessment, preprocessed_apart: str | None) -> Iterator[str]:
@@ -128,6 +142,26 @@ def _precision(cell: wire.Cell, executed: str | None) -> Iterator[str]:
         ran = _float_type(told)
         if ran in FLOAT_PRECISIONS and asked in FLOAT_PRECISIONS and ran != asked:
             yield f"executed in {told} though {cell['precision']} was requested"
+
+
+def _dequantised(cell: wire.Cell, artifact: ArtifactRecord | None, layers: Layers) -> Iterator[str]:
+    """Most layers of an int8 file ran in floats, without those that were left so on purpose."""
+    told = [layer["precision"] for layer in layers if is_compute(layer) and layer["precision"]]
+    floats = [name for name in told if _float_type(name) in FLOAT_PRECISIONS]
+    by_runtime = len(floats) - len(recipe_of(artifact).get("leave") or ())
+    if 2 * by_runtime > len(told) and meant_for_int8(cell, artifact, layers):
+        ran = f"{len(floats)} of {len(told)} compute layers in {', '.join(sorted(set(floats)))}"
+        yield f"INT8 file ran mostly dequantised: {ran}"
+
+
+def _fallback(found: Mapping[str, Any] | None, layers: int) -> Iterator[str]:
+    """Part of it ran elsewhere than where the study asks."""
+    if found is None:
+        return
+    spent = found["time_share"]
+    if (found["share"] if spent is None else spent) >= FALLBACK_SHARE:
+        timed = "" if spent is None else f", {spent:.0%} of the time"
+        yield f"{found['layers']} of {layers} layers fell back to {', '.join(found['to'])}{timed}"
 
 
 def _float_type(name: str) -> str:

@@ -9,18 +9,18 @@ from agents import wire
 from reports import launchwise, server, stats, sustained
 from reports.estimate import Estimate
 from reports.evaluated import put_evaluation
-from reports.flags import evaluation_flags, file_flags, flags
+from reports.executed import put_executed
+from reports.flags import evaluation_flags, execution_flags, file_flags, flags
 from reports.gates import FLOWING, WAITING, WATCHED
 from reports.index import Index, Taken
+from reports.memory import put_memory
 from reports.noise import noise_row, variance_row
 from reports.row import Row, RowBuilder, because
 from reports.run import ArtifactRecord, CellRecord
 from reports.scenarios import elsewhere, inputs, parameters
 from reports.stats import NS_PER_MS
 
-KIB_PER_MIB = 1024
 OUT_OF_BUDGET = "the board-time budget ended before its first launch"
-NOT_SEPARATED = "not separated yet"
 UNTOLD = "the runtime does not tell"
 NO_POWER_SENSOR = "no power sensor was read"
 NOT_COUNTED = "preemptions were not counted"
@@ -35,10 +35,10 @@ def result_row(found: Index, record: CellRecord, baseline: CellRecord | None) ->
     status, reason = _status(found, record, launches, good)
     builder = RowBuilder(_identity(record))
     executed = _executed(found, record, good)
-    precision = executed.pop("precision")
-    builder.put("precision_executed", precision, reason or UNTOLD)
+    builder.put("precision_executed", executed.pop("precision"), reason or UNTOLD)
     for key, value in executed.items():
         builder.put(f"executed.{key}", value, reason or UNTOLD)
+    put_executed(builder, found.event(record), record.cell, reason)
     builder.row |= {"status": status, "reason": reason, "launches": len(good)}
     builder.row["samples"] = sum(_samples(taken) for taken in good)
     _put_streams(builder, good, reason)
@@ -47,21 +47,30 @@ def result_row(found: Index, record: CellRecord, baseline: CellRecord | None) ->
     _put_throughput(builder, found, record.cell, good, reason)
     _put_server(builder, found, record.cell, good, reason)
     _put_sustained(builder, record.cell, good, reason)
-    _put_memory_and_load(builder, good, reason)
+    put_memory(builder, good, found.event(record), reason)
+    _put_load(builder, good, reason)
     _put_artifact(builder, record.cell, found.run.artifacts)
     assessed = found.assessment(record, baseline)
     put_evaluation(builder, assessed, record.reason if record.status != "ok" else None)
     builder.put("energy_mj", None, NO_POWER_SENSOR)
     builder.put_noise(noise_row(found, record, good), variance_row(good), reason)
     event, noise = found.event(record), builder.row["noise"]
-    told = flags(record.cell, launches, good, event, precision, noise)
+    told = flags(record.cell, launches, good, event, noise)
+    artifact = _artifact(found, record)
+    otherwise = list(execution_flags(record.cell, event, artifact, builder.row))
+    builder.put("executed.flags", otherwise)
     builder.row["flags"] = [
         *told,
-        *file_flags(found.run.artifacts.get(record.cell["artifact"])),
+        *otherwise,
+        *file_flags(artifact),
         *evaluation_flags(assessed, found.preprocessed_apart),
     ]
     builder.row["reasons"] = builder.reasons
     return builder.row
+
+
+def _artifact(found: Index, record: CellRecord) -> ArtifactRecord | None:
+    return found.run.artifacts.get(record.cell["artifact"])
 
 
 def _identity(record: CellRecord) -> Row:
@@ -212,15 +221,10 @@ def _put_sustained(
     builder.put("sustained.minutes", minutes)
 
 
-def _put_memory_and_load(builder: RowBuilder, good: Sequence[Taken], reason: str | None) -> None:
+def _put_load(builder: RowBuilder, good: Sequence[Taken], reason: str | None) -> None:
     launches = [taken.launch for taken in good]
-    peaks = [m["peak_kib"] / KIB_PER_MIB for item in launches if (m := item["memory"])]
     loads = [ns / NS_PER_MS for item in launches if (ns := item["load_ns"]) is not None]
     firsts = [ns / NS_PER_MS for item in launches if (ns := item["first_ns"]) is not None]
-    peak = because(stats.median_of_launches(peaks, "its peak memory"), reason)
-    builder.put_estimate("peak_rss_mib", "intervals.peak_rss_mib", peak)
-    builder.put("weights_mib", None, reason or NOT_SEPARATED)
-    builder.put("activations_mib", None, reason or NOT_SEPARATED)
     load = because(stats.median_of_launches(loads, "its load time"), reason)
     builder.put_estimate("load_ms", "intervals.load_ms", load)
     first = because(stats.median_of_launches(firsts, "its first inference"), reason)

@@ -6,7 +6,8 @@ preferred first), LACKS (phrases by which the runtime says that it cannot do wha
 of it: an operator, a newer format, another batch), TARGETS (where and how it can run a model, the
 usual one first) and `load(path, cell, streams, trace)`, which returns a Session; so many of them,
 the others made by its `another`, may run at the same time with the cell's threads each.
-TARGET_REQUIRES may say what a target installs instead.
+TARGET_REQUIRES may say what a target installs instead. A Session may have a method `memory()`, for
+those fields of wire.Account that the runtime tells; it is asked last of all, after `executed`.
 
 A study names a runtime by a label, NAME or NAME:TARGET. A target that the device lacks is an
 UnsupportedError which says what would bring it: nothing falls back to another one in silence.

@@ -52,6 +52,18 @@ def layers(events: List[Dict[str, Any]]) -> List[wire.LayerRun]:
     return list(nodes.values())
 
 
+def activation_bytes(events: List[Dict[str, Any]]) -> Optional[int]:
+    """The most in use in the arena beyond what was before the first node, as packed weights are.
+
+    Null without a run, and of a release that does not tell.
+    """
+    nodes = [event["args"] for run in inferences(events) for event in run]
+    if not nodes or not all("mem_bytes_in_use" in node for node in nodes):
+        return None
+    before = int(nodes[0]["mem_bytes_in_use"]) - int(nodes[0]["mem_in_use_delta"])
+    return max(int(node["mem_bytes_in_use"]) for node in nodes) - before
+
+
 def inferences(events: List[Dict[str, Any]]) -> List[List[Dict[str, Any]]]:
     """The outermost nodes of each inference, in order of their end."""
     found: List[List[Dict[str, Any]]] = []

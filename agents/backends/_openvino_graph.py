@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from math import prod
 from typing import Any, Dict, List, Optional, Set
 
 from agents import wire
@@ -67,6 +68,17 @@ class Graph:
         total = self.inferences * microseconds(told(op, "execTimeMcs"))
         warm = total - microseconds(self.cold.get(op.get_friendly_name(), ""))
         return max(0, round(1000 * warm / (self.inferences - 1)))
+
+
+def constant_bytes(compiled: Any) -> int:
+    """Size of the constants of a compiled graph; one of 4 bits takes half a byte."""
+    constants = (
+        op.output(0)
+        for op in compiled.get_runtime_model().get_ordered_ops()
+        if told(op, "layerType") == "Const"
+    )
+    bits = sum(prod(port.shape) * port.element_type.bitwidth for port in constants)
+    return int(bits) // 8
 
 
 def told(op: Any, what: str) -> str:

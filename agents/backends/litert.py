@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any, Dict, List
 
-from agents import wire
+from agents import proc, wire
 from agents.backends import UnsupportedError, by_name, dominant
 from agents.backends._litert_delegates import (
     BARE,
@@ -88,6 +89,16 @@ class InterpreterSession:
         The file's pages are shared, the arena and what a delegate packs are not.
         """
         return InterpreterSession(self.package, self.path, self.cell, self.trace)
+
+    def memory(self) -> Dict[str, Any]:
+        """Tell how much of the mapped file is resident: nearly all of a file is weights.
+
+        What a delegate packs comes on top, and the interpreter does not tell of its arena.
+        """
+        return {
+            "weights_kib": proc.mapped_kib(os.path.dirname(os.path.realpath(self.path))),
+            "account": "LiteRT: resident pages of the mapped file",
+        }
 
     def executed(self) -> wire.Executed:
         """Read the operators' types, and which of them a delegate runs.

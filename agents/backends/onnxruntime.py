@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from copy import copy
 from functools import partial
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Optional
 
 from agents import wire
 from agents.backends import UnsupportedError, by_name, dominant
 from agents.backends import _onnxruntime_profile as profile
+from agents.backends._onnx_weights import weight_bytes
 from agents.backends._onnxruntime_providers import (
     CPU,
     CUDA,
@@ -77,7 +78,7 @@ class OrtSession:
         options.enable_profiling = trace
         # Beside the model, in the job's folder: it goes with the job if this process is killed.
         options.profile_file_prefix = path + ".trace"
-        self.trace = trace
+        self.trace, self.path = trace, path
         before = len(os.listdir("/proc/self/task"))
         self.session = opened(path, cell, streams, options)
         # The pool of n threads is the calling one and n - 1 more, which begin with the session.
@@ -90,6 +91,7 @@ class OrtSession:
         }
         self.binding = self.session.io_binding()
         self.kept: List[Any] = []
+        self.activations: Optional[int] = None
 
     def bind(self, arrays: Dict[str, Any]) -> None:
         """Bind copies of the inputs; outputs stay where the runtime puts them."""
@@ -129,7 +131,9 @@ class OrtSession:
 
         Raises UnsupportedError when all of a graph fell back to other providers.
         """
-        layers = profile.layers(profile.taken(self.session.end_profiling())) if self.trace else None
+        events = profile.taken(self.session.end_profiling()) if self.trace else []
+        layers = profile.layers(events) if self.trace else None
+        self.activations = profile.activation_bytes(events)
         precision, mixed = dominant(profile.precisions(layers or []))
         notes = [mixed, profile.opaque_note(layers or [])]
         return {
@@ -141,6 +145,19 @@ class OrtSession:
             "note": "; ".join(note for note in notes if note) or None,
             "layers": layers,
         }
+
+    def memory(self) -> Dict[str, Any]:
+        """Tell the weights by the file and, of a traced session, the activations by its profile."""
+        if self.target not in (CPU, XNNPACK):  # elsewhere they are not in the process's memory
+            return {}
+        told: Dict[str, Any] = {
+            "weights_kib": weight_bytes(self.path) // 1024,
+            "account": "ONNX Runtime: weights are the initializers of the file",
+        }
+        if self.activations is not None:
+            told["activations_kib"] = self.activations // 1024
+            told["account"] += ", activations the peak use of the arena in a traced run"
+        return told
 
     def took_part(self, layers: Any) -> List[str]:
         """List the providers that ran some of the layers, the one asked for first."""

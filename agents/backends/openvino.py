@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List
 
 from agents import wire
 from agents.backends import UnsupportedError, by_name, dominant
-from agents.backends._openvino_graph import PRECISIONS, Graph, precisions
+from agents.backends._openvino_graph import PRECISIONS, Graph, constant_bytes, precisions
 from agents.backends._openvino_properties import check, device_of, properties
 
 # Importing OpenVINO looks up a host for statistics of its use, which no measured board should do.
@@ -116,6 +116,15 @@ class OpenVinoSession:
             for name in ("INFERENCE_NUM_THREADS", "NUM_STREAMS")
         )
         return threads // streams
+
+    def memory(self) -> Dict[str, Any]:
+        """Tell what the weights take; on other devices they are not in the process."""
+        if self.device != "CPU":
+            return {}
+        return {
+            "weights_kib": constant_bytes(self.compiled) // 1024,
+            "account": "OpenVINO: constants of the runtime model",
+        }
 
     def executed(self) -> wire.Executed:
         """Read the effective properties and the layers of the compiled graph."""

@@ -9,6 +9,7 @@ from agents import wire
 from reports.charts import throughput_chart
 from reports.layout import Chart, Column, Document, Row, Section, Table
 from reports.names import LONGEST_LABEL, Names
+from reports.saturation import RULE
 from reports.text import NOTHING, clean, number, with_interval
 
 ORDER = 50
@@ -20,13 +21,15 @@ def section(document: Document) -> Section:
     flowing = [row for row in good if row["throughput_ips"] is not None]
     served = [row for row in good if row["scenario"] == wire.SERVER]
     loaded = [row for row in good if row["scenario"] == wire.SUSTAINED]
-    tables = list(_tables(Names(document), flowing, served, loaded))
+    swept = _sweeps(Names(document), document["saturation"])
+    tables = [*swept, *_tables(Names(document), flowing, served, loaded)]
     if not tables:
         return Section("Throughput", ["No cell has a result."], detail=True)
-    detail = not served and not loaded
+    detail = not served and not loaded and not swept
+    rule = [RULE] * bool(swept)
     if len({row["batch"] for row in flowing}) < 2:
         words = ["One batch size was measured, so there is no curve to draw."] * bool(flowing)
-        return Section("Throughput", words, tables=tables, detail=detail)
+        return Section("Throughput", [*rule, *words], tables=tables, detail=detail)
     points = [
         {
             "variant": clean(row["variant"], LONGEST_LABEL),
@@ -38,7 +41,45 @@ def section(document: Document) -> Section:
         for row in flowing
     ]
     chart = Chart("Inputs a second over the batch size", lambda: throughput_chart(points))
-    return Section("Throughput", tables=tables, charts=[chart], detail=detail)
+    return Section("Throughput", rule, tables=tables, charts=[chart], detail=detail)
+
+
+def _sweeps(names: Names, sweeps: Sequence[Row]) -> list[Table]:
+    """Where more inputs at once, or more threads, bring no more; nothing without a sweep."""
+    axes = ("batch", "threads")
+    columns = [
+        *names.columns(without=axes),
+        Column("over"),
+        Column("best inputs a second", "number"),
+        Column("best at", "number"),
+        Column("saturated from", "number"),
+        Column("note", detail=True),
+    ]
+    body = [
+        [
+            *names.values(row, without=axes),
+            _over(row),
+            with_interval(row["best_ips"], row["ci"]),
+            str(row["best_at"]),
+            str(row["saturated_from"] or NOTHING),
+            _doubt(row),
+        ]
+        for row in sweeps
+    ]
+    caption = "Best throughput, and from where on more does not raise it by 5%"
+    return [Table(caption, columns, body)] * bool(body)
+
+
+def _over(row: Row) -> str:
+    """What was varied, and what was not: batch 1, 8 (threads 2)."""
+    fixed = "threads" if row["axis"] == "batch" else "batch"
+    return f"{row['axis']} {', '.join(map(str, row['settings']))} ({fixed} {row[fixed]})"
+
+
+def _doubt(row: Row) -> str:
+    at = row["perhaps_from"]
+    perhaps = "" if at is None else f"{row['axis']} {at} is perhaps as good: more launches tell"
+    return "; ".join(part for part in (row["reason"], perhaps) if part)
 
 
 def _tables(

@@ -120,7 +120,9 @@ def test_a_twin_that_did_not_run_leaves_a_reason() -> None:
 )
 def test_the_kernel_comes_from_what_was_executed(layers: Any, picked: Any, reason: Any) -> None:
     made = run(1.0)
-    made.add_evaluation(cell("pruned"), 0.9, executed={"layers": layers})
+    untold = {"name": "conv", "operator": "Conv", "provider": None, "precision": None, "ns": None}
+    whole = layers and [untold | layer for layer in layers]
+    made.add_evaluation(cell("pruned"), 0.9, executed={"layers": whole})
     found = realised(made)
     assert (found["picked"], found["kernels_reason"]) == (picked, reason)
 
