@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from reports import accuracy, calibration, detection, ranking, recall, segmentation
+from reports import accuracy, calibration, detection, ranking, recall, resampling, segmentation
 from reports.answers import TOP, Answers
 from reports.calibration import Calibration
-from reports.detection import Detected
 from reports.estimate import Estimate
 from reports.recall import Extreme
+from reports.resampling import Resampled
 from reports.robustness import Robustness, robustness
-from reports.segmentation import Segmented
 from reports.strangers import strangers
 
 IS_BASELINE = "this is the baseline"
@@ -28,11 +27,11 @@ class Subject:
     answers: Answers
 
     @cached_property
-    def detected(self) -> Detected | str:
+    def detected(self) -> Resampled | str:
         return detection.detected(self.answers)
 
     @cached_property
-    def segmented(self) -> Segmented | str:
+    def segmented(self) -> Resampled | str:
         return segmentation.segmented(self.answers)
 
     @cached_property
@@ -54,8 +53,8 @@ class Assessment:
         found = {name: accuracy.accuracy(ours.answers, name) for name in TOP}
         found |= {
             "auc": ranking.accuracy_area(ours.answers),
-            "map50": detection.precision(ours.detected),
-            "miou": segmentation.overlap(ours.segmented),
+            "map50": resampling.share(ours.detected),
+            "miou": resampling.share(ours.segmented),
         }
         names = ("agreement", *(f"{name}_drop" for name in found))
         return found | (self._against() or dict.fromkeys(names, Estimate.missing(self.why_alone)))
@@ -69,8 +68,8 @@ class Assessment:
         return drops | {
             "agreement": accuracy.agreement(ours.answers, theirs.answers),
             "auc_drop": ranking.area_drop(ours.answers, theirs.answers),
-            "map50_drop": detection.precision_drop(ours.detected, theirs.detected),
-            "miou_drop": segmentation.overlap_drop(ours.segmented, theirs.segmented),
+            "map50_drop": resampling.drop(ours.detected, theirs.detected),
+            "miou_drop": resampling.drop(ours.segmented, theirs.segmented),
         }
 
     @cached_property

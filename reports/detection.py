@@ -17,8 +17,7 @@ import numpy as np
 from scipy import sparse
 
 from reports.answers import Answers, Floats, Integers, Right, Truths
-from reports.estimate import Estimate
-from reports.resampling import mean_known, of_drop, of_share, replicates
+from reports.resampling import Resampled, mean_known, replicates
 
 OVERLAP = 0.5
 
@@ -42,15 +41,6 @@ class Curve:
             envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
             found: Floats = (taken * envelope).sum(axis=1) / truths
         return found
-
-
-@dataclass(frozen=True)
-class Detected:
-    """The mean average precision of one evaluation and of its resamples."""
-
-    value: float
-    again: Floats
-    samples: int
 
 
 def curves(boxes: Truths, truths: Truths) -> list[Curve]:
@@ -78,7 +68,7 @@ def point(boxes: Truths, truths: Truths) -> float | None:
     return float(mean_precision(found, np.ones((1, len(truths))))[0]) if found else None
 
 
-def detected(found: Answers) -> Detected | str:
+def detected(found: Answers) -> Resampled | str:
     """What an evaluation detected in the clean set, or why that is not known."""
     if found.boxes is None:
         return "the study has no dataset with boxes"
@@ -93,23 +83,7 @@ def detected(found: Answers) -> Detected | str:
     if not made:
         return "the dataset holds no box at all"
     value = float(mean_precision(made, np.ones((1, samples)))[0])
-    return Detected(value, replicates(lambda w: mean_precision(made, w), samples), samples)
-
-
-def precision(found: Detected | str) -> Estimate:
-    """Mean average precision with its bootstrap interval over samples."""
-    if isinstance(found, str):
-        return Estimate.missing(found)
-    return of_share(found.value, found.again, found.samples)
-
-
-def precision_drop(ours: Detected | str, theirs: Detected | str) -> Estimate:
-    """The baseline's minus the candidate's on the same samples, paired by resample."""
-    if isinstance(ours, str):
-        return Estimate.missing(ours)
-    if isinstance(theirs, str):
-        return Estimate.missing(f"baseline: {theirs}")
-    return of_drop(theirs.value - ours.value, theirs.again - ours.again, ours.samples)
+    return Resampled(value, replicates(lambda w: mean_precision(made, w), samples), samples)
 
 
 def _flat(boxes: Truths, width: int) -> tuple[Floats, Integers]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,6 +14,15 @@ from reports.shares import unseen, widened
 RESAMPLES = 1000
 SEED = 20_260_101
 _AT_ONCE = 100  # resamples, to bound the memory
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """A value in 0..1 of one evaluation, and of its resamples."""
+
+    value: float
+    again: Floats
+    samples: int
 
 
 def weights(samples: int) -> Iterator[Floats]:
@@ -40,14 +50,23 @@ def mean_known(values: Floats, axis: int) -> Floats:
         return np.asarray(np.where(known, values, 0.0).sum(axis) / known.sum(axis))
 
 
-def of_share(value: float, again: Floats, samples: int) -> Estimate:
+def share(found: Resampled | str) -> Estimate:
     """A value in 0..1 with its percentile interval, at least as wide as `unseen`."""
-    return _estimate(value, again, samples, 0.0)
+    if isinstance(found, str):
+        return Estimate.missing(found)
+    return _estimate(found.value, found.again, found.samples, 0.0)
 
 
-def of_drop(value: float, again: Floats, samples: int) -> Estimate:
-    """A difference of two such values, paired by resample, at least as wide as `unseen`."""
-    return _estimate(value, again, samples, -1.0)
+def drop(ours: Resampled | str, theirs: Resampled | str) -> Estimate:
+    """The baseline's minus the candidate's on the same samples, paired by resample."""
+    if isinstance(ours, str):
+        return Estimate.missing(ours)
+    if isinstance(theirs, str):
+        return Estimate.missing(f"baseline: {theirs}")
+    if ours.samples != theirs.samples:
+        return Estimate.missing("the two answered different samples")
+    again = theirs.again - ours.again
+    return _estimate(theirs.value - ours.value, again, ours.samples, -1.0)
 
 
 def _estimate(value: float, again: Floats, samples: int, least: float) -> Estimate:

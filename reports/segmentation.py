@@ -9,24 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from reports.answers import Answers, Floats
-from reports.estimate import Estimate
-from reports.resampling import mean_known, of_drop, of_share, replicates
+from reports.resampling import Resampled, mean_known, replicates
 
 Pixels = Sequence[Sequence[Sequence[int]]]  # per sample and class: class, right, claimed, missed
-
-
-@dataclass(frozen=True)
-class Segmented:
-    """The mean intersection over union of one evaluation and of its resamples."""
-
-    value: float
-    again: Floats
-    samples: int
 
 
 def mean_overlap(right: Floats, claimed: Floats, missed: Floats, weights: Floats) -> Floats:
@@ -60,7 +49,7 @@ def point(pixels: Pixels) -> float | None:
     return float(mean_overlap(*found, np.ones((1, len(pixels))))[0])
 
 
-def segmented(found: Answers) -> Segmented | str:
+def segmented(found: Answers) -> Resampled | str:
     """What an evaluation segmented in the clean set, or why that is not known."""
     if found.clean is None:
         return found.reason or "the study has no dataset with masks"
@@ -72,22 +61,4 @@ def segmented(found: Answers) -> Segmented | str:
         return "the dataset's masks hold no class"
     made = counts(pixels)
     again = replicates(lambda weights: mean_overlap(*made, weights), len(pixels))
-    return Segmented(value, again, len(pixels))
-
-
-def overlap(found: Segmented | str) -> Estimate:
-    """Mean intersection over union with its bootstrap interval over samples."""
-    if isinstance(found, str):
-        return Estimate.missing(found)
-    return of_share(found.value, found.again, found.samples)
-
-
-def overlap_drop(ours: Segmented | str, theirs: Segmented | str) -> Estimate:
-    """The baseline's minus the candidate's on the same samples, paired by resample."""
-    if isinstance(ours, str):
-        return Estimate.missing(ours)
-    if isinstance(theirs, str):
-        return Estimate.missing(f"baseline: {theirs}")
-    if ours.samples != theirs.samples:
-        return Estimate.missing("the two answered different samples")
-    return of_drop(theirs.value - ours.value, theirs.again - ours.again, ours.samples)
+    return Resampled(value, again, len(pixels))

@@ -8,23 +8,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from harness.formats import Contents, Port, Stored, UnreadableError, for_one_sample, summarise
-from harness.formats.openvino_weights import weights
+from harness.formats.openvino_weights import TYPES, weights
 
-DTYPES = {
-    "f16": "float16",
-    "f32": "float32",
-    "f64": "float64",
-    "bf16": "bfloat16",
-    "i8": "int8",
-    "i16": "int16",
-    "i32": "int32",
-    "i64": "int64",
-    "u8": "uint8",
-    "u16": "uint16",
-    "u32": "uint32",
-    "u64": "uint64",
-    "boolean": "bool",
-}
+DTYPES = {**TYPES, "bf16": "bfloat16", "boolean": "bool"}
 # What comes of layers, edges or shapes that are not there or are nonsense.
 DAMAGE = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
 PORT_TYPES = {"FP16": "float16", "FP32": "float32", "FP64": "float64", "BF16": "bfloat16"}

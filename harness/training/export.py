@@ -159,15 +159,7 @@ def _parity(
 ) -> ParityCheck:
     feeds = {name: samples.cpu().numpy() for name, samples in example.items()}
     found = check(expected, outputs(draft, "onnx", feeds), "exact", str(path))
-    return ParityCheck(
-        step="torch to onnx",
-        kind=found.kind,
-        samples=found.samples,
-        real=True,
-        max_difference=found.max_absolute,
-        relative_difference=found.max_relative,
-        agreement=found.agreement,
-    )
+    return ParityCheck.of("torch to onnx", found, real=True)
 
 
 def _taken(

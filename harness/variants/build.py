@@ -22,7 +22,7 @@ from harness.variants.manifest import Manifest, ParityCheck
 from harness.variants.network import Feeds
 from harness.variants.networks import open_network
 from harness.variants.outputs import outputs
-from harness.variants.parity import Parity, check
+from harness.variants.parity import check
 from harness.variants.prune import Pruned, opened, prune, size, widened
 from harness.variants.quantize import quantize
 from harness.variants.recipe import Calibration, Prune, Quantize
@@ -186,7 +186,7 @@ def _prune(task: Task, work: _Work, scratch: Path, feeds: Feeds, real: bool) -> 
     work.pruned = prune(source, work.format, target, ask, calibration, feeds)
     work.path, work.widened = target, work.pruned.widened
     work.notes += work.pruned.notes
-    work.checks += [_told(step, found, real) for step, found in work.pruned.parity.items()]
+    work.checks += [ParityCheck.of(step, found, real) for step, found in work.pruned.parity.items()]
 
 
 def _open(task: Task, work: _Work, scratch: Path, feeds: Feeds, real: bool) -> None:
@@ -196,7 +196,7 @@ def _open(task: Task, work: _Work, scratch: Path, feeds: Feeds, real: bool) -> N
         return
     target = scratch / f"plain{suffix(work.format)}"
     again, parity = opened(work.path, work.format, target, feeds)
-    work.checks.append(_told("opening", parity, real))
+    work.checks.append(ParityCheck.of("opening", parity, real))
     work.path, work.widened = again, widened(work.path, again)
 
 
@@ -211,7 +211,7 @@ def _convert(task: Task, work: _Work, scratch: Path, feeds: Feeds, real: bool) -
         "exact",
         task.place,
     )
-    work.checks.append(_told(f"{work.format} to {task.format}", found, real))
+    work.checks.append(ParityCheck.of(f"{work.format} to {task.format}", found, real))
     work.path, work.format = target, task.format
 
 
@@ -230,7 +230,7 @@ def _quantise(task: Task, work: _Work, scratch: Path, feeds: Feeds, real: bool) 
         "half" if ask.to == "fp16" else "integer",
         task.place,
     )
-    work.checks.append(_told(ask.to, found, real))
+    work.checks.append(ParityCheck.of(ask.to, found, real))
     work.path = target
 
 
@@ -249,7 +249,7 @@ def _store(task: Task, work: _Work, scratch: Path, feeds: Feeds, real: bool) -> 
         "exact",
         task.place,
     )
-    work.checks.append(_told("sparse tensors", found, real))
+    work.checks.append(ParityCheck.of("sparse tensors", found, real))
     work.path = target
 
 
@@ -384,15 +384,3 @@ def _parity_samples(task: Task) -> tuple[Feeds, bool]:
 def _recipe(task: Task) -> Recipe | None:
     dataset = task.study.dataset
     return list(dataset.preprocess) if dataset and dataset.preprocess else None
-
-
-def _told(step: str, found: Parity, real: bool) -> ParityCheck:
-    return ParityCheck(
-        step=step,
-        kind=found.kind,
-        samples=found.samples,
-        real=real,
-        max_difference=found.max_absolute,
-        relative_difference=found.max_relative,
-        agreement=found.agreement,
-    )

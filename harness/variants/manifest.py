@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 
 from harness.documents import Model
 from harness.errors import InputError
+from harness.variants.parity import Parity
 from harness.variants.recipe import Prune, Quantize
 
 SCHEMA = "edgeproof.variant/1"
@@ -68,6 +69,19 @@ class ParityCheck(Model):
     max_difference: float
     relative_difference: float
     agreement: float | None  # share of samples with the same best class
+
+    @classmethod
+    def of(cls, step: str, found: Parity, real: bool) -> ParityCheck:
+        """Tell what a parity check has found."""
+        return cls(
+            step=step,
+            kind=found.kind,
+            samples=found.samples,
+            real=real,
+            max_difference=found.max_absolute,
+            relative_difference=found.max_relative,
+            agreement=found.agreement,
+        )
 
 
 class SampleSource(Model):

@@ -14,10 +14,8 @@ from reports.detection import (
     detected,
     mean_precision,
     point,
-    precision,
-    precision_drop,
 )
-from reports.resampling import weights
+from reports.resampling import drop, share, weights
 from reports.shares import unseen
 
 TRUTH = [0.0, 10.0, 10.0, 30.0, 30.0]
@@ -122,24 +120,24 @@ def test_the_interval_is_of_the_resamples_and_paired() -> None:
     good, bad = (boxes(truths, np.random.default_rng(1), found=f, near=1) for f in (0.9, 0.6))
     ours, theirs = detected(of(bad, truths)), detected(of(good, truths))
     assert not isinstance(ours, str) and not isinstance(theirs, str)
-    drop = precision_drop(ours, theirs)
-    assert drop.value == pytest.approx(plain_mean(good, truths) - plain_mean(bad, truths))
+    lost = drop(ours, theirs)
+    assert lost.value == pytest.approx(plain_mean(good, truths) - plain_mean(bad, truths))
     first = next(weights(60))[0].astype(int)
     at = np.repeat(np.arange(60), first)
     repeated = plain_mean([bad[i] for i in at], [truths[i] for i in at])
     assert ours.again[0] == pytest.approx(repeated)
     expected = np.quantile(theirs.again - ours.again, [0.025, 0.975])
-    assert drop.interval == pytest.approx(tuple(expected))
-    assert drop.interval[0] > 0
-    assert precision(ours).interval == pytest.approx(tuple(np.quantile(ours.again, [0.025, 0.975])))
+    assert lost.interval == pytest.approx(tuple(expected))
+    assert lost.interval[0] > 0
+    assert share(ours).interval == pytest.approx(tuple(np.quantile(ours.again, [0.025, 0.975])))
 
 
 def test_unchanged_boxes_still_leave_room() -> None:
     truths = true_boxes(60, np.random.default_rng(8))
     whole = detected(of([[[b[0], 0.9, *b[1:]] for b in own] for own in truths], truths))
-    assert precision(whole).value == 1
-    assert precision(whole).interval == pytest.approx((1 - unseen(60), 1))
-    assert precision_drop(whole, whole).interval == pytest.approx((-unseen(60), unseen(60)))
+    assert share(whole).value == 1
+    assert share(whole).interval == pytest.approx((1 - unseen(60), 1))
+    assert drop(whole, whole).interval == pytest.approx((-unseen(60), unseen(60)))
 
 
 def test_no_boxes_have_a_reason() -> None:
@@ -147,5 +145,5 @@ def test_no_boxes_have_a_reason() -> None:
     assert detected(answers(None, None, [[TRUTH]])) == "its evaluation did not come back"
     assert detected(of([[], []], [[TRUTH]])) == "2 answers for 1 samples with boxes"
     assert detected(of([[]], [[]])) == "the dataset holds no box at all"
-    missing = precision_drop("gone", "gone too")
+    missing = drop("gone", "gone too")
     assert missing.reason == "gone"

@@ -8,8 +8,8 @@ from evaluation_builder import segmenters
 
 from reports.answers import answers
 from reports.document import build
-from reports.resampling import weights
-from reports.segmentation import counts, mean_overlap, overlap, overlap_drop, point, segmented
+from reports.resampling import drop, share, weights
+from reports.segmentation import counts, mean_overlap, point, segmented
 from reports.shares import unseen
 
 
@@ -40,11 +40,11 @@ def test_the_drop_is_paired() -> None:
         segmented(answers(record.event, None)) for record in segmenters(samples=80).events
     )
     assert not isinstance(dense, str) and not isinstance(small, str)
-    drop = overlap_drop(small, dense)
-    assert drop.value == pytest.approx(dense.value - small.value)
-    assert drop.interval is not None and overlap(small).interval is not None
-    assert 0 < drop.interval[0] < dense.value - small.value < drop.interval[1]
-    same = overlap_drop(dense, dense)
+    lost = drop(small, dense)
+    assert lost.value == pytest.approx(dense.value - small.value)
+    assert lost.interval is not None and share(small).interval is not None
+    assert 0 < lost.interval[0] < dense.value - small.value < lost.interval[1]
+    same = drop(dense, dense)
     assert same.interval == pytest.approx((-unseen(80), unseen(80)))
 
 
