@@ -5,7 +5,6 @@ Statistics, SSH and the database take a second to import, so commands import wha
 
 from __future__ import annotations
 
-import json
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -15,18 +14,21 @@ from typing import Any
 import click
 from rich.console import Console
 
+from harness.cli_devices import devices
+from harness.cli_reports import report
 from harness.cli_shared import (
     EXIT_DEVICE,
     EXIT_FAILED,
     EXIT_INCONCLUSIVE,
     EXIT_PASS,
-    json_option,
+    found_inventory,
+    inventory_option,
     path_type,
     store_option,
-    table,
+    write,
 )
 from harness.cli_variants import models, variants
-from harness.devices import Device, choose, load_inventory
+from harness.devices import choose, load_inventory
 from harness.errors import EdgeproofError, InputError
 from harness.fields import seconds
 from harness.study import Compare, load_study
@@ -34,14 +36,6 @@ from harness.study import Compare, load_study
 # As the shell has it for SIGINT, and as sysexits.h has it for a fault in the program itself: an
 # uncaught exception would end with 1, which says that a gate failed.
 EXIT_STOPPED, EXIT_BUG = 130, 70
-FORMATS = ("csv", "html", "json", "md")
-INVENTORY = "inventory.yaml"
-
-inventory_option = click.option(
-    "--inventory",
-    type=path_type,
-    help=f"The lab's devices. Default: {INVENTORY} beside the study or in this folder, if any.",
-)
 
 
 class Duration(click.ParamType[float]):
@@ -70,8 +64,8 @@ def cli() -> None:
     """
 
 
-cli.add_command(variants)
-cli.add_command(models)
+for command in (report, variants, models, devices):
+    cli.add_command(command)
 
 
 def run_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -169,7 +163,7 @@ def _measured(
     if budget:
         wanted = wanted.with_budget(budget)
     run_id = store.resolve(resume) if resume else None
-    known = (store.inventory(run_id) if run_id else None) or _found_inventory(study.parent)
+    known = (store.inventory(run_id) if run_id else None) or found_inventory(study.parent)
     inventory = inventory or known
     begun = store.load(run_id) if run_id else None
     compare = controller.compare_of(begun) if begun else compare
@@ -210,154 +204,8 @@ def _tell(report: dict[str, Any], as_json: bool) -> None:
     else:
         render.terminal(report, Console())
     page = data_folder() / "reports" / f"{report['run']}.html"
-    _write(page, render.html(report))
+    write(page, render.html(report))
     click.echo(f"run: {report['run']}\nreport: {page}", err=as_json)
-
-
-def _found_inventory(folder: Path) -> Path | None:
-    candidates = [folder / INVENTORY, Path(INVENTORY)]
-    return next((path for path in candidates if path.is_file()), None)
-
-
-@cli.command()
-@click.argument("run", default="latest")
-@store_option
-@click.option("--format", "form", type=click.Choice(FORMATS), help="Default: a table.")
-@click.option("-o", "--output", type=path_type, help="Write to this file instead.")
-def report(run: str, url: str | None, form: str | None, output: Path | None) -> None:
-    """Show a stored RUN again: its id, or `latest`.
-
-    \b
-    edgeproof report
-    edgeproof report latest --format html -o report.html
-    edgeproof report kws-20261121-101500-3f2a --format json | jq .comparisons
-    """
-    from harness.store import Store
-    from reports import document, render
-
-    store = Store(url)
-    found = document.build(store.load(store.resolve(run)))
-    form = form or (_form_of(output) if output else None)
-    if form is None:
-        render.terminal(found, Console())
-        return
-    forms = {
-        "html": render.html,
-        "md": render.markdown,
-        "json": render.json_text,
-        "csv": render.csv,
-    }
-    text = forms[form](found)
-    if output is None:
-        click.echo(text)
-        return
-    _write(output, text)
-    click.echo(f"report: {output}", err=True)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(
-            f"cannot be written: {error.strerror}",
-            where=str(path),
-            next_step="edgeproof report latest -o ANOTHER_PATH",
-        ) from None
-
-
-def _form_of(output: Path) -> str:
-    suffix = output.suffix.lstrip(".")
-    if suffix not in FORMATS:
-        raise click.UsageError(f"--format is needed: {output.name} has none of its suffixes")
-    return suffix
-
-
-@cli.group()
-def devices() -> None:
-    """The lab's devices: list, check, provision, clean."""
-
-
-def device_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Arguments of the commands that visit devices."""
-    return click.argument("names", nargs=-1)(inventory_option(command))
-
-
-@devices.command("list")
-@inventory_option
-@json_option
-def list_devices(inventory: Path | None, as_json: bool) -> None:
-    """List the inventory.
-
-    \b
-    edgeproof devices list --inventory lab.yaml
-    """
-    from harness import check
-
-    known = load_inventory(inventory or _found_inventory(Path()))
-    rows = [check.entry(device) for device in known.values()]
-    if as_json:
-        click.echo(json.dumps(rows, indent=1))
-    else:
-        table(["device", "profile", "address", "kind of board"], rows)
-
-
-@devices.command("check")
-@device_options
-@json_option
-def check_devices(names: Sequence[str], inventory: Path | None, as_json: bool) -> None:
-    """Connect to devices (default: all) and say whether they are ready.
-
-    \b
-    edgeproof devices check pi5 --inventory lab.yaml
-    """
-    from harness import check
-
-    rows = [check.check(device) for device in _chosen(names, inventory)]
-    if as_json:
-        click.echo(json.dumps(rows, indent=1))
-    else:
-        table(["device", "ready", "details"], rows)
-    sys.exit(EXIT_PASS if all(row["ready"] == "yes" for row in rows) else EXIT_DEVICE)
-
-
-@devices.command("provision")
-@device_options
-@click.option("--runtime", "runtimes", multiple=True, help="Only this runtime; repeatable.")
-def provision_devices(
-    names: Sequence[str], inventory: Path | None, runtimes: Sequence[str]
-) -> None:
-    """Bring the agent and the runtimes to devices ahead of a run.
-
-    \b
-    edgeproof devices provision pi5 --runtime litert
-    """
-    from harness import check
-
-    rows = [check.provision(device, runtimes) for device in _chosen(names, inventory)]
-    table(["device", "ready", "details"], rows)
-    sys.exit(EXIT_PASS if all(row["ready"] == "yes" for row in rows) else EXIT_DEVICE)
-
-
-@devices.command("clean")
-@device_options
-def clean_devices(names: Sequence[str], inventory: Path | None) -> None:
-    """Remove everything edgeproof has put on devices (default: all).
-
-    \b
-    edgeproof devices clean pi5 --inventory lab.yaml
-    """
-    from harness import check
-
-    rows = [check.clean(device) for device in _chosen(names, inventory)]
-    table(["device", "ready", "details"], rows)
-    sys.exit(EXIT_PASS if all(row["ready"] == "yes" for row in rows) else EXIT_DEVICE)
-
-
-def _chosen(names: Sequence[str], inventory: Path | None) -> list[Device]:
-    known = load_inventory(inventory or _found_inventory(Path()))
-    return choose(known, names or list(known))
 
 
 def main() -> None:
