@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 from rich.console import Console
 
-from harness.cli_shared import path_type, store_option, write
-
-FORMATS = ("csv", "html", "json", "md")
+from harness.cli_shared import FORMS, form_of, path_type, rendered, store_option, write
 
 
 @click.command()
 @click.argument("run", default="latest")
 @store_option
-@click.option("--format", "form", type=click.Choice(FORMATS), help="Default: a table.")
+@click.option("--format", "form", type=click.Choice(list(FORMS.values())), help="Default: a table.")
 @click.option("-o", "--output", type=path_type, help="Write to this file instead.")
 def report(run: str, url: str | None, form: str | None, output: Path | None) -> None:
     """Show a stored RUN again: its id, or `latest`.
@@ -30,26 +29,14 @@ def report(run: str, url: str | None, form: str | None, output: Path | None) -> 
 
     store = Store(url)
     found = document.build(store.load(store.resolve(run)))
-    form = form or (_form_of(output) if output else None)
+    form = form or (form_of(output) if output else None)
     if form is None:
         render.terminal(found, Console())
         return
-    forms = {
-        "html": render.html,
-        "md": render.markdown,
-        "json": render.json_text,
-        "csv": render.csv,
-    }
-    text = forms[form](found)
+    content = rendered(found, form)
     if output is None:
-        click.echo(text)
+        sys.stdout.flush()
+        click.echo(content, nl=False)
         return
-    write(output, text)
+    write(output, content)
     click.echo(f"report: {output}", err=True)
-
-
-def _form_of(output: Path) -> str:
-    suffix = output.suffix.lstrip(".")
-    if suffix not in FORMATS:
-        raise click.UsageError(f"--format is needed: {output.name} has none of its suffixes")
-    return suffix

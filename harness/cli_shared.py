@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -13,7 +14,19 @@ from rich.table import Table
 from harness.errors import InputError
 
 EXIT_PASS, EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_DEVICE = 0, 1, 3, 4
+# As the shell has it for SIGINT, and as sysexits.h has it for a fault in the program itself: an
+# uncaught exception would end with 1, which says that a gate failed.
+EXIT_STOPPED, EXIT_BUG = 130, 70
 INVENTORY = "inventory.yaml"
+# How a file ends -> the form of the report that it takes; reports.render takes long to import.
+FORMS = {
+    ".csv": "csv",
+    ".html": "html",
+    ".json": "json",
+    ".md": "md",
+    ".parquet": "parquet",
+    ".xml": "junit",
+}
 
 path_type = click.Path(exists=False, path_type=Path)
 store_option = click.option(
@@ -45,11 +58,32 @@ def found_inventory(folder: Path) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def write(path: Path, text: str) -> None:
-    """Write a text, and its folder where there is none."""
+def form_of(output: Path) -> str:
+    """The form of the report that a file's name asks for."""
+    form = FORMS.get(output.suffix.lower())
+    if form is None:
+        raise click.UsageError(f"{output.name} ends in none of {', '.join(FORMS)}: give --format")
+    return form
+
+
+def rendered(document: dict[str, Any], form: str, **options: Any) -> str | bytes:
+    """A report in a form; says what to install for one that needs more."""
+    from reports import render
+
+    try:
+        return render.FORMS[form](document, **options)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"the form {form} needs the package {error.name}",
+            next_step=f"pip install 'edgeproof[{form}]'",
+        ) from None
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write a file, and its folder where there is none."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise InputError(
             f"cannot be written: {error.strerror}",

@@ -13,7 +13,6 @@ from pydantic import (
     PrivateAttr,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
 
 from agents import wire
@@ -21,19 +20,14 @@ from harness import documents, family
 from harness import twins as controls
 from harness.documents import Model, refused, unknown
 from harness.evaluated import DatasetSource, Robustness
-from harness.fields import Axis, Count, Number, Seconds, Slug, Text, distinct
+from harness.fields import Axis, Count, Seconds, Slug, Text, distinct
+from harness.gate import Gate, Waiver, waiver_problems
 from harness.labels import Label
 from harness.scenarios import Scenario
 from harness.scenarios import distinct as distinct_scenarios
 from harness.variant import Variant
 from harness.variants.recipe import Calibration
 from reports.gates import METRICS
-
-
-def _metric(name: str) -> str:
-    if name not in METRICS:
-        raise refused(unknown("metric", name, METRICS))
-    return name
 
 
 def _with_variants(groups: tuple[str, ...]) -> tuple[str, ...]:
@@ -46,34 +40,15 @@ def _with_variants(groups: tuple[str, ...]) -> tuple[str, ...]:
     return groups
 
 
+Effort = Literal["quick", "standard", "thorough"]
 Compare = tuple[Literal["variants", "runtimes"], ...]
 
 
 class Measure(Model):
     """How hard to measure, and how much board time a device may take."""
 
-    effort: Literal["quick", "standard", "thorough"] = "standard"
+    effort: Effort = "standard"
     budget: Seconds = 600.0  # seconds to measure; the sets of robustness have as many again
-
-
-class Gate(Model):
-    """A limit on a metric."""
-
-    metric: Annotated[Text, AfterValidator(_metric)]
-    max: Number | None = None
-    min: Number | None = None
-    scenario: Text | None = None  # asked of the cells of one scenario only
-
-    @model_validator(mode="after")
-    def _one_limit(self) -> Gate:
-        if (self.max is None) == (self.min is None):
-            raise refused("give exactly one of max and min")
-        limit = self.min if self.max is None else self.max
-        if limit is not None and limit < 0 and not self.metric.endswith("_drop"):
-            raise refused(f"{self.metric} is never negative, so the limit {limit:g} is pointless")
-        if limit is not None and METRICS[self.metric].unit == "share" and abs(limit) > 1:
-            raise refused(f"{self.metric} is a share of 1, not a percentage; it is {limit:g}")
-        return self
 
 
 class Study(Model):
@@ -118,6 +93,7 @@ class Study(Model):
         tuple[Slug, ...], Field(min_length=1, max_length=1000), AfterValidator(distinct)
     ] = ("local",)
     gates: Annotated[tuple[Gate, ...], Field(max_length=256)] = ()
+    waivers: Annotated[tuple[Waiver, ...], Field(max_length=256)] = ()
     # What the variant to ship must meet; unlike gates they stop nothing.
     targets: Annotated[tuple[Gate, ...], Field(max_length=64)] = ()
 
@@ -165,6 +141,11 @@ class Study(Model):
         measure = self.measure.model_copy(update={"budget": seconds})
         return self.model_copy(update={"measure": measure})
 
+    def with_effort(self, effort: Effort) -> Study:
+        """Return this study measured harder, or less hard."""
+        measure = self.measure.model_copy(update={"effort": effort})
+        return self.model_copy(update={"measure": measure})
+
     def with_compare(self, compare: Compare) -> Study:
         """Return this study with other groups."""
         return self.model_copy(update={"compare": compare})
@@ -199,6 +180,7 @@ def _checked(document: documents.Document, folder: Path) -> Study:
         *_twin_problems(study, document),
         *_robustness_of_nothing(study, document),
         *_pointless_gates(study, document),
+        *waiver_problems(study, document),
     ]
     if problems:
         raise documents.failure(document.path, problems)

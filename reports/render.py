@@ -1,23 +1,17 @@
-"""A document in every form: terminal, Markdown, HTML, JSON, CSV."""
+"""A document in every form: terminal, Markdown, HTML, JSON, CSV, Parquet, JUnit."""
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Iterator, Mapping
-from csv import DictWriter
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from rich.console import Console
 
+from reports import tabular
 from reports.forms import to_html, to_markdown, to_terminal
+from reports.junit import xml
 from reports.layout import Document
 from reports.sections import all_sections
-from reports.text import shorten
-
-_LONGEST_FIELD = 32_000  # what a spreadsheet's cell can hold
-# A spreadsheet takes a text that begins so for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def terminal(document: Document, console: Console) -> None:
@@ -41,38 +35,20 @@ def json_text(document: Document) -> str:
 
 
 def csv(document: Document) -> str:
-    """One row a cell, nested keys joined by dots, intervals as .low and .high."""
-    rows = [dict(_flat(row)) for row in document["results"]]
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    written = io.StringIO()
-    writer = DictWriter(written, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return written.getvalue()
+    """One row a cell."""
+    return tabular.csv(document["results"])
 
 
-def _flat(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in row.items():
-        name = f"{prefix}{key}"
-        if key in ("flags", "reasons"):
-            yield name, _harmless(_joined(value))
-        elif isinstance(value, Mapping):
-            yield from _flat(value, f"{name}.")
-        elif prefix.endswith(("ci.", "intervals.")):
-            low, high = value or (None, None)
-            yield from ((f"{name}.low", low), (f"{name}.high", high))
-        elif isinstance(value, list):
-            yield name, json.dumps(value)
-        else:
-            yield name, _harmless(value) if isinstance(value, str) else value
+def parquet(document: Document) -> bytes:
+    """One row a cell; raises ModuleNotFoundError without pyarrow."""
+    return tabular.parquet(document["results"])
 
 
-def _joined(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "; ".join(f"{key}: {reason}" for key, reason in value.items())
-    return "; ".join(value)
-
-
-def _harmless(text: str) -> str:
-    short = shorten(text, _LONGEST_FIELD)
-    return f"'{short}" if short.startswith(_FORMULA) else short
+FORMS: Mapping[str, Callable[[Document], str | bytes]] = {
+    "csv": csv,
+    "html": html,
+    "json": json_text,
+    "junit": xml,
+    "md": markdown,
+    "parquet": parquet,
+}

@@ -17,6 +17,7 @@ from reports.multiplicity import settle
 from reports.power import prescribe
 from reports.run import CellRecord, Run
 from reports.sequential import Decision, Looks, Rule
+from reports.waivers import Waiver, ceiling, in_force, waiver_of
 
 LOOKS: Mapping[str, Looks] = {
     "quick": sequential.QUICK,
@@ -30,15 +31,22 @@ KEYS = ("variant", "runtime", "precision_requested", "batch", "threads", "scenar
 class Question:
     """One gate asked of one cell; one that is decided at looks has its launches."""
 
-    limit: Limit
+    gate: Limit
     row: Row
+    waiver: Waiver | None = None  # of this gate for this cell
+    waived: bool = False  # whether the waiver is in force
     values: Sequence[float] | None = None  # log ratios or log values, one a launch, in order
     rule: Rule | None = None
 
     @property
+    def limit(self) -> Limit:
+        """What the cell is held to: the gate's limit, or the ceiling of its waiver."""
+        return ceiling(self.gate, self.waiver) if self.waiver and self.waived else self.gate
+
+    @property
     def looked_at(self) -> bool:
         """Whether launches decide it at looks; a sustained load lasts too long for so many."""
-        launchwise_metric = METRICS[self.limit.metric].launchwise is not None
+        launchwise_metric = METRICS[self.gate.metric].launchwise is not None
         return launchwise_metric and self.row["scenario"] != wire.SUSTAINED
 
     def decision(self) -> Decision | None:
@@ -55,7 +63,7 @@ def questions(found: Index, rows: Sequence[Row], effort: str) -> list[Question]:
     A metric of other scenarios is no question. Nothing is asked of twins.
     """
     asked = [
-        Question(limit, row)
+        _question(found, limit, row)
         for limit in limits(found.run.study.get("gates") or [])
         for row in rows
         if row["artifact"]
@@ -65,6 +73,14 @@ def questions(found: Index, rows: Sequence[Row], effort: str) -> list[Question]:
     ]
     counted = sum(question.looked_at for question in asked)
     return [_with_launches(found, question, LOOKS[effort], counted) for question in asked]
+
+
+def _question(found: Index, gate: Limit, row: Row) -> Question:
+    device: str = row["device"]
+    cell = found.cells[device, row["cell"]].cell
+    waiver = waiver_of(found.run.study, gate, device, cell)
+    waived = waiver is not None and in_force(waiver, found.run.started)
+    return Question(gate, row, waiver, waived)
 
 
 def _is_baseline(found: Index, row: Row) -> bool:
@@ -99,7 +115,7 @@ def verdicts(found: Index, rows: Sequence[Row], compared: Sequence[Row]) -> list
             mine = [
                 at
                 for at, question in enumerate(asked)
-                if question.limit == limit and question.row["device"] == device
+                if question.gate == limit and question.row["device"] == device
             ]
             told += [_verdict(asked[at], decisions.get(at), ratios) for at in mine]
             if not mine:
@@ -131,7 +147,19 @@ def _verdict(question: Question, decision: Decision | None, ratios: Ratios) -> d
         if outcome == "inconclusive":
             advice = sample_size.prescribe(estimate, limit, row)
     told = f"{reason}; {advice}" if advice else reason
-    return _row(limit, row["device"], row, estimate, outcome, told) | {"prescription": advice}
+    judged = _row(question.gate, row["device"], row, estimate, outcome, told)
+    return judged | {"limit": limit.value, "prescription": advice, "waiver": _waiver(question)}
+
+
+def _waiver(question: Question) -> dict[str, Any] | None:
+    """What is told of a waiver: its ceiling, why, until when, and whether it held for this run."""
+    if question.waiver is None:
+        return None
+    return {
+        "ceiling": ceiling(question.gate, question.waiver).value,
+        **{key: question.waiver[key] for key in ("expires", "reason", "issue")},
+        "in_force": question.waived,
+    }
 
 
 def _advice(question: Question, decision: Decision) -> str | None:
@@ -163,6 +191,7 @@ def _row(
         "verdict": outcome,
         "reason": reason,
         "prescription": None,
+        "waiver": None,
     }
 
 

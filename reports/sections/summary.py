@@ -71,4 +71,6 @@ def _gates(document: Document) -> str:
     if not found:
         return "The study sets no gates."
     counts = ", ".join(f"{found[word]} {word}" for word in ANSWERS if found[word])
-    return f"{ANSWERS[document['overall']]} Verdicts: {counts}."
+    waived = sum(bool(v["waiver"] and v["waiver"]["in_force"]) for v in document["verdicts"])
+    held = f", {waived} of them by a waiver's ceiling" if waived else ""
+    return f"{ANSWERS[document['overall']]} Verdicts: {counts}{held}."

@@ -23,6 +23,9 @@ def section(document: Document) -> Section:
         _open_table(names, gate, [row for row in found if row["gate"] == gate])
         for gate in dict.fromkeys(row["gate"] for row in found if row["verdict"] != "pass")
     ]
+    waived = [row for row in found if row["waiver"]]
+    if waived:
+        tables.append(_waivers_table(names, waived))
     passed = [row for row in found if row["verdict"] == "pass"]
     if passed:
         tables.append(_passed_table(names, passed))
@@ -59,6 +62,30 @@ def _passed_table(names: Names, rows: Sequence[Row]) -> Table:
     columns = [Column("gate"), *names.columns(), Column(VALUE, "number")]
     body = [[clean(row["gate"]), *names.values(row), _value(row)] for row in rows]
     return Table("Passed", columns, body, detail=True)
+
+
+def _waivers_table(names: Names, rows: Sequence[Row]) -> Table:
+    """Cells that may break a gate, so that nobody takes their pass for the gate's."""
+    columns = [
+        Column("gate"),
+        *names.columns(),
+        Column(VALUE, "number"),
+        Column("verdict", "word"),
+        Column("waived"),
+        Column("why"),
+    ]
+    body = [
+        [clean(row["gate"]), *names.values(row), _value(row), row["verdict"], *_waived(row)]
+        for row in rows
+    ]
+    return Table("Waivers", columns, body)
+
+
+def _waived(row: Row) -> tuple[str, str]:
+    waiver = row["waiver"]
+    until = clean(waiver["expires"])
+    held = f"up to {waiver['ceiling']:g} until {until}" if waiver["in_force"] else f"ended {until}"
+    return held, clean("; ".join(filter(None, [waiver["reason"], waiver["issue"]])), 300)
 
 
 def _why(row: Row) -> str:

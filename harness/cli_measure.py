@@ -1,0 +1,270 @@
+"""The commands that measure: `edgeproof run` and `edgeproof gate`."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+
+from harness.cli_shared import (
+    EXIT_BUG,
+    EXIT_DEVICE,
+    EXIT_FAILED,
+    EXIT_INCONCLUSIVE,
+    EXIT_PASS,
+    EXIT_STOPPED,
+    form_of,
+    found_inventory,
+    inventory_option,
+    path_type,
+    rendered,
+    store_option,
+    write,
+)
+from harness.devices import choose, load_inventory
+from harness.errors import EdgeproofError, InputError
+from harness.fields import MAX_BUDGET_S, seconds
+from harness.study import Study, load_study
+
+if TYPE_CHECKING:
+    from harness.inputs import Inputs
+    from harness.store import Store
+    from reports.layout import Document
+
+# To `git bisect run`: this commit cannot be tested; stop, for none can.
+BISECT_SKIP, BISECT_STOP = 125, 255
+
+
+class Duration(click.ParamType[float]):
+    """90s, 10m, 1h30m or seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Read a duration."""
+        try:
+            return seconds(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def measure_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options that `run` and `gate` share."""
+    for option in (
+        click.argument("study", type=path_type),
+        inventory_option,
+        click.option("--device", "names", multiple=True, help="Only this device; repeatable."),
+        store_option,
+        click.option(
+            "--budget",
+            type=Duration(),
+            help="Board time for each device, as 10m or 90s; the sets of robustness have it again.",
+        ),
+        click.option(
+            "--resume", metavar="RUN", help="Go on with a run; nothing is measured again."
+        ),
+        click.option(
+            "--progress",
+            "mode",
+            type=click.Choice(["auto", "plain", "none"]),
+            default="auto",
+            show_default=True,
+            help="How to show progress on standard error.",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Print the report as JSON instead."),
+        click.option(
+            "-o",
+            "--output",
+            "outputs",
+            type=path_type,
+            multiple=True,
+            help="Write the report here as well, in the form of the suffix: .html, .md, .json, "
+            ".csv, .parquet, .xml (JUnit); repeatable.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@measure_options
+@click.option(
+    "--profile",
+    is_flag=True,
+    help="Time each layer by the runtime's own profiler, before the launches.",
+)
+def run(study: Path, profile: bool, **options: Any) -> None:
+    """Measure the variants of STUDY on its devices, then report.
+
+    \b
+    edgeproof run examples/digits/study.yaml
+    edgeproof run study.yaml --inventory lab.yaml --device pi5 --budget 20m
+    edgeproof run study.yaml --profile -o report.html
+    edgeproof run study.yaml --resume kws-20261121-101500-3f2a
+    """
+    from harness.store import Store
+
+    wanted = _within(load_study(study), options["budget"])
+    *_, code = _measured(wanted, study.parent, Store(options["url"]), options, profile=profile)
+    sys.exit(code)
+
+
+@click.command()
+@measure_options
+@click.option(
+    "--against",
+    metavar="RELEASE",
+    help="Compare with what was released, measured again beside the rest: RUN, RUN:VARIANT, a "
+    "model file, or the sha256 of one in the store.",
+)
+@click.option(
+    "--on-inconclusive",
+    "policy",
+    type=click.Choice(["report", "fail", "warn", "extend"]),
+    default="report",
+    show_default=True,
+    help="Of gates that could not be decided. report: exit code 3. fail: 1. warn: 0. extend: "
+    "measure until decided, with the launches of `thorough` and no budget but --budget.",
+)
+@click.option(
+    "--annotations", is_flag=True, help="Print GitHub's annotations of gates that do not pass."
+)
+@click.option(
+    "--bisect",
+    is_flag=True,
+    help="Exit codes for `git bisect run`: 0 good, 1 bad, 125 not decided, 255 no device.",
+)
+def gate(study: Path, bisect: bool, **options: Any) -> None:
+    """Run STUDY, then answer with an exit code: 0 pass, 1 fail, 3 inconclusive.
+
+    The model files of a study that passes are kept in the store, for --against.
+
+    \b
+    edgeproof gate release.yaml --budget 10m && ./publish
+    edgeproof gate release.yaml --against latest:int8 -o junit.xml -o summary.md
+    git bisect run edgeproof gate release.yaml --bisect
+    """
+    if not bisect:
+        sys.exit(_gated(study, options))
+    try:
+        code = _gated(study, options)
+    except EdgeproofError as error:
+        click.echo(f"error: {error}", err=True)
+        code = error.exit_code
+    except Exception:
+        traceback.print_exc()
+        code = EXIT_BUG
+    sys.exit(_for_bisect(code))
+
+
+def _gated(study: Path, options: Mapping[str, Any]) -> int:
+    from harness import release
+    from harness.store import Store
+    from reports import annotations, gates
+
+    policy, store = options["policy"], Store(options["url"])
+    wanted = load_study(study)
+    if not wanted.gates:
+        raise InputError(
+            "has no gates, so there is nothing to judge",
+            where=str(study),
+            next_step="add `gates:`, or use edgeproof run",
+        )
+    if policy == "extend":
+        wanted = wanted.with_effort("thorough").with_budget(MAX_BUDGET_S)
+    wanted = _within(wanted, options["budget"])
+    if options["against"]:
+        wanted = release.against(wanted, options["against"], store)
+    wanted = wanted.with_compare(("variants",))  # no gate asks about runtimes
+    inputs, found, code = _measured(wanted, study.parent, store, options, policy == "warn")
+    verdict = gates.overall(found["verdicts"])
+    if options["annotations"]:
+        click.echo(annotations.github(found, advisory=policy == "warn"), nl=False)
+    if verdict == "pass" and not code:
+        for file in release.keep(inputs, store):
+            click.echo(f"note: too large to be kept in the store: {file}", err=True)
+    click.echo(f"gate: {annotations.answer(found)}", err=True)
+    codes = {
+        "pass": EXIT_PASS,
+        "fail": EXIT_FAILED,
+        "inconclusive": {"fail": EXIT_FAILED, "warn": EXIT_PASS}.get(policy, EXIT_INCONCLUSIVE),
+    }
+    return code or codes[verdict]
+
+
+def _for_bisect(code: int) -> int:
+    """What `git bisect run` is told; a study or file that cannot be used is this commit's own."""
+    if code in (EXIT_PASS, EXIT_FAILED):
+        return code
+    return BISECT_STOP if code in (EXIT_DEVICE, EXIT_STOPPED, EXIT_BUG) else BISECT_SKIP
+
+
+def _within(study: Study, budget: float | None) -> Study:
+    return study.with_budget(budget) if budget else study
+
+
+def _measured(
+    wanted: Study,
+    folder: Path,
+    store: Store,
+    options: Mapping[str, Any],
+    advisory: bool = False,
+    profile: bool = False,
+) -> tuple[Inputs, Document, int]:
+    """Measure a study, or the rest of it; returns its files, its report and an exit code."""
+    from harness import controller, foresight, progress
+    from harness.inputs import look_into
+    from harness.variants import build, verify
+    from reports import document
+
+    forms = {path: form_of(path) for path in options["outputs"]}
+    run_id = store.resolve(options["resume"]) if options["resume"] else None
+    known = (store.inventory(run_id) if run_id else None) or found_inventory(folder)
+    inventory = options["inventory"] or known
+    begun = store.load(run_id) if run_id else None
+    if begun:
+        wanted = wanted.with_compare(controller.compare_of(begun))
+    its_own = [device.name for device in begun.devices] if begun else wanted.devices
+    devices = choose(load_inventory(inventory), options["names"] or its_own)
+    build.check_fresh(wanted)
+    verify.check_given(wanted)
+    inputs = look_into(wanted)
+    if begun and run_id:
+        controller.check_same(inputs, begun, store.dataset(run_id))
+        controller.check_devices(devices, begun)
+    else:
+        run_id = controller.create(inputs, devices, store, inventory)
+    for line in foresight.before(store.load(run_id), wanted.measure.budget):
+        click.echo(f"note: {line}", err=True)
+    with progress.display(options["mode"], wanted.measure.budget) as show:
+        outcomes = controller.execute(run_id, inputs, devices, store, show, profile)
+    report = document.build(store.load(run_id))
+    _tell(report, options["as_json"])
+    for path, form in forms.items():
+        write(path, rendered(report, form, **({"advisory": advisory} if form == "junit" else {})))
+    return inputs, report, _exit_code(outcomes)
+
+
+def _exit_code(outcomes: set[str]) -> int:
+    if "failed" in outcomes:
+        return EXIT_DEVICE
+    return EXIT_STOPPED if "stopped" in outcomes else EXIT_PASS
+
+
+def _tell(report: dict[str, Any], as_json: bool) -> None:
+    """Print the result, and leave the page beside the store."""
+    from harness.database import data_folder
+    from reports import render
+
+    if as_json:
+        click.echo(render.json_text(report), nl=False)
+    else:
+        render.terminal(report, Console())
+    page = data_folder() / "reports" / f"{report['run']}.html"
+    write(page, render.html(report))
+    click.echo(f"run: {report['run']}\nreport: {page}", err=as_json)

@@ -1,0 +1,69 @@
+"""Verdicts as lines of a CI job's log: the answer, and the annotations that GitHub shows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from reports.gates import overall
+from reports.layout import Document, Row
+from reports.text import clean, with_interval
+
+MOST_SHOWN = 10  # annotations of one kind that GitHub shows of a step
+LONGEST = 600
+
+
+def answer(document: Document) -> str:
+    """The verdict of the run in one line: how many gates said so, and the first of them."""
+    found = document["verdicts"]
+    outcome = overall(found)
+    counts = Counter(row["verdict"] for row in found)
+    told = f"{outcome}: {counts[outcome]} of {len(found)} verdicts"
+    first = next((row for row in found if row["verdict"] == outcome != "pass"), None)
+    return f"{told}, such as {_subject(first)}: {_told(first)}" if first else told
+
+
+def github(document: Document, advisory: bool = False) -> str:
+    """Workflow commands for the gates that do not pass, at most as many as GitHub shows.
+
+    https://docs.github.com/actions/reference/workflow-commands-for-github-actions has the form. An
+    `advisory` open gate is a warning; a cell that passes by its waiver's ceiling is a notice.
+    """
+    kinds = {"fail": "error", "inconclusive": "warning" if advisory else "error"}
+    shown: Counter[str] = Counter()
+    lines = []
+    for row, kind in _kinds(document, kinds):
+        shown[kind] += 1
+        if shown[kind] <= MOST_SHOWN:
+            lines.append(f"::{kind} title={_property(_subject(row))}::{_data(_told(row))}")
+    more = {kind: count - MOST_SHOWN for kind, count in shown.items() if count > MOST_SHOWN}
+    lines += [f"and {count} more of kind {kind}: see the report" for kind, count in more.items()]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _kinds(document: Document, kinds: dict[str, str]) -> Iterator[tuple[Row, str]]:
+    for row in document["verdicts"]:
+        if row["verdict"] in kinds:
+            yield row, kinds[row["verdict"]]
+        elif row["waiver"] and row["waiver"]["in_force"]:
+            yield row, "notice"
+
+
+def _subject(row: Row) -> str:
+    where = row["cell"] or "no cell"
+    return clean(f"{row['verdict']}: {row['gate']} of {where} on {row['device']}", LONGEST)
+
+
+def _told(row: Row) -> str:
+    waiver = row["waiver"]
+    waived = f"; waived until {waiver['expires']}: {waiver['reason']}" if waiver else ""
+    value = f"{with_interval(row['value'], row['ci'])} {row['unit']}"
+    return clean(f"{value}, limit {row['limit']:g}: {row['reason']}{waived}", LONGEST)
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,82 @@
+"""The verdicts as JUnit XML, which CI systems show: a suite a device, a case a gate and cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
+
+from reports.layout import Document, Row
+from reports.text import clean, with_interval
+
+LONGEST_TEXT, LONGEST_NAME = 4000, 600
+BROKEN = "failed"  # the state of a cell, or of a device, that gave no answer at all
+
+
+def xml(document: Document, advisory: bool = False) -> str:
+    """The verdicts of a run; `advisory` says that an open gate stops nothing.
+
+    What GitLab and Jenkins read decides the form (the text of an element; unique names). An open
+    gate is a failure, for a dashboard shows a skipped test as if all were well; where open gates
+    are advisory it is skipped. A cell that broke is an error, and one that passes by its waiver's
+    ceiling is skipped, with the reason.
+    """
+    states = {(row["device"], row["cell"]): row["status"] for row in document["results"]}
+    states |= {(device["name"], None): device["status"] for device in document["devices"]}
+    suites = JUnitXml("edgeproof")
+    for device in document["devices"]:
+        mine = [row for row in document["verdicts"] if row["device"] == device["name"]]
+        cases = [_case(document, row, states, advisory) for row in mine]
+        suites.add_testsuite(_suite(document, device, cases))
+    suites.update_statistics()  # type: ignore[no-untyped-call]
+    text: str = suites.tostring().decode()  # type: ignore[no-untyped-call]
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
+
+
+def _suite(document: Document, device: Row, cases: Iterable[TestCase]) -> TestSuite:
+    suite = TestSuite(clean(f"{document['study']} on {device['name']}"))
+    suite.timestamp = clean(document["started"])
+    suite.add_property("run", clean(document["run"]))
+    suite.add_property("profile", clean(device["profile"]))
+    for case in cases:
+        suite.add_testcase(case)
+    return suite
+
+
+def _case(
+    document: Document, row: Row, states: dict[tuple[str, str | None], str], advisory: bool
+) -> TestCase:
+    where = clean(row["cell"] or "no cell", LONGEST_NAME)  # whole: of two alike one would be lost
+    place = clean(f"{document['study']}.{row['device']}", LONGEST_NAME)
+    case = TestCase(f"{clean(row['gate'])}: {where}", place, 0.0)
+    found = _result(row, states.get((row["device"], row["cell"])), advisory)
+    if found is not None:
+        found.text = _told(document, row)
+        case.result = [found]
+    return case
+
+
+def _result(row: Row, state: str | None, advisory: bool) -> Error | Failure | Skipped | None:
+    message = clean(row["reason"], 400)
+    if row["verdict"] == "fail":
+        return Failure(message, "fail")
+    if row["verdict"] == "inconclusive":
+        if state == BROKEN:
+            return Error(message, state)
+        return Skipped(message, "inconclusive") if advisory else Failure(message, "inconclusive")
+    waiver = row["waiver"]
+    if waiver and waiver["in_force"]:
+        until = f"waived up to {waiver['ceiling']:g} until {waiver['expires']}"
+        return Skipped(clean(f"{until}: {waiver['reason']}", 400), "waived")
+    return None
+
+
+def _told(document: Document, row: Row) -> str:
+    """What a person needs who sees nothing but this test."""
+    value = with_interval(row["value"], row["ci"])
+    lines = [
+        f"{row['verdict']}: {row['metric']} {value} {row['unit']}, limit {row['limit']:g}",
+        row["reason"],
+        f"next: edgeproof report {document['run']}",
+    ]
+    return "\n".join(clean(line, LONGEST_TEXT) for line in lines)
