@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, NamedTuple
+from typing import Any, Dict, NamedTuple, Sequence
 
-from agents import cpus, process, scenarios, wire
+from agents import backends, cpus, process, scenarios, wire
 
 
 class Bench(NamedTuple):
@@ -75,3 +75,10 @@ class Bench(NamedTuple):
     def timeout(self) -> float:
         """Seconds a worker may take for one answer."""
         return self.job["timing"]["answer_timeout_s"]
+
+    def load_timeout(self, cell: wire.Cell) -> float:
+        """Seconds a worker may take to load a cell's model, and to run it once."""
+        compiling: Sequence[str] = getattr(backends.find(cell["runtime"]), "COMPILES", ())
+        if cell["target"] in compiling:
+            return self.job["timing"]["compile_timeout_s"]
+        return self.timeout

@@ -30,19 +30,34 @@ class Head:
         self.size = input_size(cell)
         self.nonfinite = 0
         self.boxes: List[List[List[float]]] = []
+        self.waiting: List[Tuple[List[Any], int]] = []  # batches of an SSD, with their samples
         self.top = self.reading = None
 
     def add(self, outputs: List[Any], truths: Optional[Any], samples: int) -> None:
         """Take in the outputs for a batch, of which the first `samples` count."""
         self.kind = self.kind or kind_of(outputs)
-        found = yolo(outputs, self.size) if self.kind == YOLO else ssd(outputs, self.size)
-        for corners, scores, classes in found[:samples]:
+        if self.kind == YOLO:
+            self.take(yolo(outputs, self.size)[:samples], YOLO)
+        else:
+            self.waiting.append(([part.copy() for part in ssd_parts(outputs)], samples))
+
+    def take(self, found: "Found", kind: str) -> None:
+        """Keep the best boxes of each sample."""
+        for corners, scores, classes in found:
             sound = all_finite(corners) & all_finite(scores[:, None])
             self.nonfinite += int(not sound.all())
-            self.boxes.append(best(corners[sound], scores[sound], classes[sound], self.kind))
+            self.boxes.append(best(corners[sound], scores[sound], classes[sound], kind))
 
     def answers(self) -> Dict[str, Any]:
-        """Return what `wire.Scored` holds of a detector."""
+        """Return what `wire.Scored` holds of a detector.
+
+        Which output of an SSD has the classes is told by the whole set: by one batch it may not be.
+        """
+        swapped = are_swapped([parts[1:3] for parts, _ in self.waiting])
+        for (corners, one, other, counts), samples in self.waiting:
+            pair = (other, one) if swapped else (one, other)
+            self.take(ssd(corners, pair, counts, self.size)[:samples], SSD)
+        self.waiting = []
         return {"boxes": self.boxes}
 
 
@@ -103,8 +118,8 @@ def corners_of(middles: Any, size: Tuple[int, int]) -> Any:
     return np.concatenate([scaled[:2] - scaled[2:] / 2, scaled[:2] + scaled[2:] / 2]).T
 
 
-def ssd(outputs: List[Any], size: Tuple[int, int]) -> Found:
-    """Read the boxes that the model's own suppression has left."""
+def ssd_parts(outputs: List[Any]) -> List[Any]:
+    """Tell the outputs of an SSD: corners, classes and scores (in their order), counts."""
     corners = next(output for output in outputs if output.ndim == 3)
     batch, most = corners.shape[:2]
     rest = [output for output in outputs if output is not corners]
@@ -116,20 +131,32 @@ def ssd(outputs: List[Any], size: Tuple[int, int]) -> Found:
                 [list(output.shape) for output in outputs]
             )
         )
-    classes, scores = labels_then_scores(pair)
+    return [corners, *pair, *counts]
+
+
+def ssd(corners: Any, pair: Tuple[Any, Any], counts: Any, size: Tuple[int, int]) -> Found:
+    """Read the boxes that the model's own suppression has left; `pair` is classes and scores."""
+    classes, scores = pair
     height, width = size
     found = []
-    for at, count in enumerate(counts[0].reshape(-1).astype("int64")):
+    for at, count in enumerate(counts.reshape(-1).astype("int64")):
         pixels = corners[at, :count].astype("float64") * [height, width, height, width]
         numbers = classes[at, :count].astype("int64")
         found.append((pixels[:, [1, 0, 3, 2]], scores[at, :count], numbers))
     return found
 
 
-def labels_then_scores(pair: List[Any]) -> Tuple[Any, Any]:
-    """Tell classes from scores: classes are whole numbers; else in the operator's own order."""
-    whole = [bool((one == one.round()).all()) for one in pair]
-    return (pair[1], pair[0]) if whole == [False, True] else (pair[0], pair[1])
+def are_swapped(pairs: List[Any]) -> bool:
+    """Whether scores come before classes in all batches of a set.
+
+    Classes are whole numbers; if both or neither are, what exceeds 1 is a class; else they are in
+    the operator's own order.
+    """
+    whole = [all(bool((pair[at] == pair[at].round()).all()) for pair in pairs) for at in (0, 1)]
+    if whole[0] != whole[1]:
+        return whole[1]
+    beyond = [any(bool((pair[at] > 1).any()) for pair in pairs) for at in (0, 1)]
+    return beyond == [False, True]
 
 
 def all_finite(rows: Any) -> Any:

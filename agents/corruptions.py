@@ -31,6 +31,7 @@ CONTRAST = (0.4, 0.3, 0.2, 0.1, 0.05)  # what is left of it: ImageNet-C
 # 2013 (arXiv 1311.2901) move such a patch, DeVries & Taylor 2017 (1708.04552) place it at random.
 COVERED, SIDES = (0.05, 0.1, 0.2, 0.3, 0.5), (0.224, 0.316, 0.447, 0.548, 0.707)
 MISSING = (0.1, 0.2, 0.3, 0.4, 0.5)  # share of the channels; at least one, never all. Our own
+SUMMED = 1 << 22
 BITS = (6, 5, 4, 3, 2)  # of a converter over the sample's own range. Our own
 
 
@@ -177,7 +178,9 @@ def moments(sample: Any) -> Tuple[float, float]:
         return 0.0, 0.0
     exponent = math.frexp(largest)[1] - 20
     steps = np.rint(np.ldexp(sample.astype("float64"), -exponent)).astype("int64")
-    count, total, squares = steps.size, int(steps.sum()), int((steps * steps).sum())
+    # Squares of 40 bits: so many of them fit into 64.
+    parts = (steps.ravel()[at : at + SUMMED] for at in range(0, steps.size, SUMMED))
+    count, total, squares = steps.size, int(steps.sum()), sum(int(part.dot(part)) for part in parts)
     deviation = math.sqrt(count * squares - total * total) / count
     return math.ldexp(total / count, exponent), math.ldexp(deviation, exponent)
 

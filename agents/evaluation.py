@@ -57,6 +57,7 @@ def run(bench: Bench, evaluation: wire.Evaluation) -> Optional[wire.EvaluationEv
         "cell": cell["id"],
         "status": "ok",
         "reason": None,
+        "log": [],
         "top": None,
         "nonfinite": 0,
         "scores": None,
@@ -72,7 +73,7 @@ def run(bench: Bench, evaluation: wire.Evaluation) -> Optional[wire.EvaluationEv
             return None
     except process.WorkerError as error:
         event["status"] = "unsupported" if error.status == "unsupported" else "failed"
-        event["reason"] = error.reason
+        event["reason"], event["log"] = error.reason, error.log
     finally:
         asked.close()
     event["seconds"] = time.monotonic() - clock
@@ -80,18 +81,28 @@ def run(bench: Bench, evaluation: wire.Evaluation) -> Optional[wire.EvaluationEv
 
 
 def fill(event: wire.EvaluationEvent, job: wire.Job, asked: "Asked", answers: bool) -> bool:
-    """Take in what a model answers, false when it was stopped; raises WorkerError if it fails."""
+    """Take in what a model answers, false when it was stopped; raises WorkerError if it fails.
+
+    A model that runs, but whose answers cannot be read, is timed all the same: its sets say why.
+    """
     ran = asked.load(PROFILED if job["profile"] else TRACED)
+    event["executed"], event["account"] = ran["executed"], ran["account"]
     if job["dataset"] is not None and answers:
         clean = Set("clean", "clean", 0, job["dataset"], job["dataset"]["samples"], None)
-        found = asked.ask(clean)
+        try:
+            found = asked.ask(clean)
+        except process.WorkerError as error:
+            if error.status != "unsupported":
+                raise
+            sets = [clean, *further_sets(job)]
+            event["sets"] = [one.scored({}, error.reason) for one in sets]
+            return True
         if found is None:
             return False
         for key in ("top", "nonfinite", "scores", "inputs_sha256"):
             event[key] = found[key]
         event["sets"] = [clean.scored(found)]
         event["sets"] += [one.scored({}, wire.NOT_RUN) for one in further_sets(job)]
-    event["executed"], event["account"] = ran["executed"], ran["account"]
     return True
 
 
@@ -134,7 +145,8 @@ class Asked:
         """
         request = self.bench.load_request(self.cell, trace=True)
         self.worker = self.bench.spawn(self.cell, "evaluation")
-        self.first_s = 1e-9 * self.worker.ask(request, self.bench.timeout)["first_ns"]
+        loaded = self.worker.ask(request, self.bench.load_timeout(self.cell))
+        self.first_s = 1e-9 * loaded["first_ns"]
         seconds = self.bench.timeout + 2 * self.first_s * traced
         self.worker.ask({"do": "trace", "inferences": traced}, seconds)
         # At once: a trace of every inference would fill the disk.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -45,6 +46,22 @@ def image() -> Optional[str]:
     return None
 
 
+def identity() -> Dict[str, Optional[str]]:
+    """What tells this very machine from another of its kind, as keyed hashes; null where untold.
+
+    The serial number is the board's, the machine id that of the installed system: cloned images
+    share one. Neither may be published as it is (machine-id(5)).
+    """
+    sources = {"serial": "/proc/device-tree/serial-number", "machine_id": "/etc/machine-id"}
+    return {name: _hashed(kernel.text(path)) for name, path in sources.items()}
+
+
+def _hashed(secret: Optional[str]) -> Optional[str]:
+    if not secret:
+        return None
+    return hashlib.sha256("edgeproof {}".format(secret).encode()).hexdigest()[:16]
+
+
 def collect(root: str) -> Dict[str, Any]:
     """Gather all facts; `root` is the folder whose disk matters."""
     libc, libc_version = platform.libc_ver()
@@ -53,6 +70,7 @@ def collect(root: str) -> Dict[str, Any]:
         existing = os.path.dirname(existing)
     return {
         "hostname": platform.node(),
+        "identity": identity(),
         "machine": platform.machine(),
         "system": image(),
         "kernel": platform.release(),

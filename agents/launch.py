@@ -7,6 +7,7 @@ from typing import Any, Dict, Optional
 
 from agents import probes, process, scenarios, wire
 from agents.bench import Bench
+from agents.loop import STEADY_WINDOW
 
 
 class Arm:
@@ -22,6 +23,7 @@ class Arm:
         """Forget what was measured."""
         self.close()
         self.record = empty_record(self.cell["id"])
+        self.starved = False  # whether it was ended because memory was short
         self.start_ns: Optional[int] = None  # from spawning the process to its first answer
         self.typical_ns: Optional[int] = None  # of a sample, when it was warm
 
@@ -46,7 +48,8 @@ class Arm:
     def fail(self, error: process.WorkerError) -> None:
         """Keep the reason and free what the worker holds."""
         self.record["status"] = "unsupported" if error.status == "unsupported" else "failed"
-        self.record["reason"] = error.reason
+        self.record["reason"], self.record["log"] = error.reason, error.log
+        self.starved = isinstance(error, process.OutOfMemoryError)
         self.close()
 
     def open(self, purpose: str) -> None:
@@ -60,7 +63,7 @@ class Arm:
         self.record["cpus"] = request["cpus"]
         self.record["streams"] = request["streams"]
         worker = self.worker = self.bench.spawn(self.cell, purpose)
-        loaded = self.ask(request)
+        loaded = self.ask(request, self.bench.load_timeout(self.cell) - self.bench.timeout)
         if loaded:
             # What made the inputs and looked at the memory is ours, and no part of a start.
             self.start_ns = worker.answered_ns - worker.spawned_ns - loaded["ours_ns"]
@@ -70,7 +73,9 @@ class Arm:
 
     def warm(self) -> None:
         """Warm up until steady."""
-        warmed = self.ask({"do": "warmup", "timing": self.bench.job["timing"]})
+        # However slow they are, one window of inferences at least.
+        window = 2e-9 * STEADY_WINDOW * (self.record["first_ns"] or 0)
+        warmed = self.ask({"do": "warmup", "timing": self.bench.job["timing"]}, window)
         if warmed:
             self.record["warmup"] = warmed["warmup"]
             self.typical_ns = warmed["typical_ns"]
@@ -106,6 +111,7 @@ def empty_record(cell: str) -> wire.CellLaunch:
         "cell": cell,
         "status": "ok",
         "reason": None,
+        "log": [],
         "blocks": [],
         "load_ns": None,
         "import_ns": None,

@@ -74,6 +74,12 @@ def meminfo() -> Dict[str, int]:
         return {name: int(value.split()[0]) for name, _, value in pairs}
 
 
+def free_kib() -> int:
+    """Memory and swap that the machine has left, KiB."""
+    found = meminfo()
+    return found["MemAvailable"] + found.get("SwapFree", 0)
+
+
 def run_delay_ns() -> Optional[int]:
     """Time this process was runnable but had no core; null where the kernel does not count it."""
     try:

@@ -57,6 +57,11 @@ class Supervisor:
             self.done_evaluations.add(event["evaluation"])
             if event["status"] == "ok":
                 self.readings[event["evaluation"]] = event["scores"]
+                self.done_sets.update(
+                    (event["evaluation"], one["name"], one["severity"])
+                    for one in event["sets"]
+                    if one["kind"] != "clean" and one["reason"] != wire.NOT_RUN
+                )
             else:
                 self.skip_evaluated(event)
         elif event["kind"] == "set":

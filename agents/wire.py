@@ -141,7 +141,8 @@ class Timing(TypedDict):
     warmup_iterations: int
     warmup_ns: int
     warmup_cap_ns: int
-    answer_timeout_s: float
+    answer_timeout_s: float  # for one answer of a worker, besides what it is known to take
+    compile_timeout_s: float  # instead, to load a model that the runtime compiles
 
 
 class Job(TypedDict):
@@ -223,6 +224,8 @@ class Executed(TypedDict, total=False):
     runtime_version: Optional[str]
     note: Optional[str]
     layers: Optional[List[LayerRun]]  # in order of execution; null in launches, which trace nothing
+    # Inferences that the times of layers are the mean of; null where none is timed.
+    traced: Optional[int]
 
 
 class Warmup(TypedDict):
@@ -265,6 +268,7 @@ class CellLaunch(TypedDict):
     cell: str
     status: Status
     reason: Optional[str]
+    log: List[str]  # last lines of what the worker and its runtime printed; empty if it went well
     blocks: List[List[int]]  # ns of each sample, in order; what a sample is, the scenario says
     load_ns: Optional[int]
     import_ns: Optional[int]
@@ -332,6 +336,7 @@ class EvaluationEvent(TypedDict):
     cell: str
     status: Status
     reason: Optional[str]
+    log: List[str]  # as in CellLaunch
     top: Optional[List[List[int]]]  # per sample the classes with the best scores, at most five
     nonfinite: int  # samples with a NaN or infinite score
     scores: Optional[Literal["logits", "probabilities"]]  # how the scores were read

@@ -163,7 +163,9 @@ def added(total: Optional[int], before: Optional[int], after: Optional[int]) -> 
 
 def failure(error: BaseException, lacks: Any) -> Dict[str, str]:
     """Describe an error: unsupported when the runtime says that it lacks what the model needs."""
-    reason = "{}: {}".format(type(error).__name__, str(error).strip() or "no message")
+    reason = named(error)
+    if error.__cause__ is not None:
+        reason += ", because of " + named(error.__cause__)
     unsupported = isinstance(error, backends.UnsupportedError)
     if unsupported:
         reason = str(error)
@@ -171,6 +173,19 @@ def failure(error: BaseException, lacks: Any) -> Dict[str, str]:
         reason = "out of memory"
     lacking = unsupported or any(phrase in reason for phrase in lacks)
     return {"status": "unsupported" if lacking else "failed", "reason": reason[-2000:]}
+
+
+def named(error: BaseException) -> str:
+    """An error's type and message."""
+    return "{}: {}".format(type(error).__name__, str(error).strip() or "no message")
+
+
+def write_down(error: BaseException) -> None:
+    """Print where an error comes from; of one that a backend raised itself, the reason says all."""
+    import traceback
+
+    if not isinstance(error, backends.UnsupportedError):
+        traceback.print_exception(type(error), error, error.__traceback__)
 
 
 def die_with_parent() -> None:
@@ -187,6 +202,14 @@ def volunteer_for_oom() -> None:
     """When memory runs out, let the kernel choose a worker rather than the supervisor or sshd."""
     with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
         file.write("1000")
+
+
+def tell_of_crashes() -> None:
+    """Have a crash in native code, or SIGUSR1 while it hangs, write the Python stack to the log."""
+    import faulthandler
+
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1)
 
 
 def private_stdout() -> TextIO:
@@ -225,6 +248,7 @@ def main(arguments: List[str]) -> None:
     channel = private_stdout()
     die_with_parent()
     volunteer_for_oom()
+    tell_of_crashes()
     worker = Worker()
     lacks: Any = ()
     gc.disable()
@@ -235,9 +259,7 @@ def main(arguments: List[str]) -> None:
                 lacks = backends.find(request["cell"]["runtime"]).LACKS
             reply = {"ok": answer(worker, request)}
         except Exception as error:  # every failure of a runtime is a result with its reason
-            import traceback
-
-            traceback.print_exc()
+            write_down(error)
             reply = {"error": failure(error, lacks)}
         channel.write(json.dumps(reply) + "\n")
         channel.flush()

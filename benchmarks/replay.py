@@ -26,6 +26,7 @@ from scipy.stats import mannwhitneyu, ttest_ind
 
 from reports import stats
 from reports.sequential import STANDARD, THOROUGH, Looks, Rule, decide, ratio_rule
+from reports.shares import score_share
 
 RUNS = 50
 WARMUP = 30
@@ -173,7 +174,7 @@ def _gates(drawn: NDArray[np.float64], rule: Rule, slower: float) -> Row:
 
 
 def _rate(name: str, count: int, total: int) -> Row:
-    low, high = stats.proportion(count, total).interval or (0.0, 1.0)
+    low, high = score_share(count, total).interval or (0.0, 1.0)
     return {name: count, f"{name}_interval": [round(low, 4), round(high, 4)], "trials": total}
 
 

@@ -7,8 +7,9 @@ import importlib
 import json
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,18 @@ class Artifact:
     sha256: str
     parts: Mapping[str, str]  # suffix -> sha256 of each file, the model's first
     bytes: int
-    compressed_bytes: int  # zlib, level 9: what a download or an update would carry
     contents: Contents
     provenance: Mapping[str, Any] | None = None  # the .json beside the file: how it was made
+
+    @cached_property
+    def compressed_bytes(self) -> int:
+        """Return the size by zlib, level 6 like gzip: what a download or an update would carry.
+
+        Of large files with many zeros it takes seconds, so only those who ask for it pay.
+        """
+        packer = zlib.compressobj(6)
+        packed = sum(len(packer.compress(chunk)) for chunk in _chunks(self.files))
+        return packed + len(packer.flush())
 
     @property
     def inputs(self) -> tuple[Port, ...]:
@@ -106,7 +116,6 @@ def inspect(path: Path, format: str) -> Artifact:
         sha256=weight.sha256,
         parts=weight.parts,
         bytes=weight.bytes,
-        compressed_bytes=weight.compressed_bytes,
         contents=contents,
         provenance=_provenance(path),
     )
@@ -191,23 +200,28 @@ class _Weight:
     sha256: str
     parts: Mapping[str, str]
     bytes: int
-    compressed_bytes: int
 
 
 def _weigh(files: Sequence[Path]) -> _Weight:
     """Read the files once, one after the other, for their sums and sizes."""
-    whole, packer, size, packed = hashlib.sha256(), zlib.compressobj(9), 0, 0
+    whole, size = hashlib.sha256(), 0
     parts = {}
     for file in files:
         part = hashlib.sha256()
+        for chunk in _chunks([file]):
+            whole.update(chunk)
+            part.update(chunk)
+            size += len(chunk)
+        parts[file.suffix.lower()] = part.hexdigest()
+    return _Weight(whole.hexdigest(), parts, size)
+
+
+def _chunks(files: Sequence[Path]) -> Iterator[bytes]:
+    """Yield what the files hold, one after the other."""
+    for file in files:
         with file.open("rb") as stream:
             while chunk := stream.read(CHUNK):
-                whole.update(chunk)
-                part.update(chunk)
-                size += len(chunk)
-                packed += len(packer.compress(chunk))
-        parts[file.suffix.lower()] = part.hexdigest()
-    return _Weight(whole.hexdigest(), parts, size, packed + len(packer.flush()))
+                yield chunk
 
 
 def _provenance(path: Path) -> Mapping[str, Any] | None:

@@ -86,7 +86,7 @@ def _remove(site: Site) -> str:
     """Take the device's lock first: a job at work must not lose its files."""
     # Only what edgeproof put there: the folder may be one that the user keeps other things in.
     script = (
-        'cd "$2" 2>/dev/null || exit 0; '
+        'LC_ALL=C ls -d "$2" >/dev/null && cd "$2" || exit; '
         'flock -n -E "$1" lock rm -rf blobs jobs runtimes lock || exit; '
         'rmdir "$2" 2>/dev/null || true'
     )
@@ -98,6 +98,8 @@ def _remove(site: Site) -> str:
             where=site.device.name,
             next_step="wait for it, or stop it with Ctrl-C where it was started",
         )
+    if done.status != 0 and "No such file" in done.stderr:
+        return f"nothing to remove: there is no {site.root}"
     if done.status != 0:
         raise deploy.failed(site.device, command, done)
     return f"removed {site.root}"

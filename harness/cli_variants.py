@@ -50,6 +50,8 @@ def build_variants(
 ) -> None:
     """Make the variants that STUDY describes with `from:`, and keep them in the store.
 
+    One that cannot be made stops none but those made from it.
+
     \b
     edgeproof variants build study.yaml
     edgeproof variants build study.yaml --variant pruned-70
@@ -68,19 +70,25 @@ def build_variants(
             next_step="give a variant `from: DENSE` and `prune:` or `quantize:`",
         )
     library = Library(Store(url))
-    made = []
-    for done in build.build(wanted, names, lambda line: click.echo(line, err=True), force):
-        library.keep(wanted.model_path(done.parent.variant, done.parent.format), done.parent.format)
-        library.keep(wanted.model_path(done.variant, done.format), done.format)
-        made.append(done)
+    made, failure = [], None
+    try:
+        for done in build.build(wanted, names, lambda line: click.echo(line, err=True), force):
+            parent = done.parent
+            library.keep(wanted.model_path(parent.variant, parent.format), parent.format)
+            library.keep(wanted.model_path(done.variant, done.format), done.format)
+            made.append(done)
+    except InputError as error:
+        failure = error
     for given in verify.told(wanted):
         if not given.built:  # made elsewhere, with a manifest
             library.keep(given.file, given.format)
     if as_json:
         click.echo(json.dumps([manifest.document(one) for one in made], indent=1))
-    else:
+    elif made:
         table(BUILT_COLUMNS, [_summary(one) for one in made], whole=["variant", "sha256"])
         _tell_kernels(made)
+    if failure:
+        raise failure
 
 
 @variants.command("show")
@@ -96,9 +104,9 @@ def show_variants(path: Path, as_json: bool) -> None:
     from harness.variants import manifest
 
     found = [manifest.read(one.file) for one in _files(path)]
-    if as_json or path.suffix not in STUDY_SUFFIXES:
+    if as_json or path.suffix.lower() not in STUDY_SUFFIXES:
         documents = [manifest.document(one) for one in found]
-        whole = documents if path.suffix in STUDY_SUFFIXES else documents[0]
+        whole = documents if path.suffix.lower() in STUDY_SUFFIXES else documents[0]
         click.echo(json.dumps(whole, indent=1))
     else:
         table(BUILT_COLUMNS, [_summary(one) for one in found], whole=["variant", "sha256"])
@@ -111,7 +119,8 @@ def show_variants(path: Path, as_json: bool) -> None:
 def verify_variants(paths: Sequence[Path], as_json: bool) -> None:
     """Compute again what manifests say: identity, zeros, masks, sizes.
 
-    The exit code is 1 if any file differs, is damaged or is missing.
+    The exit code is 1 if any file differs, is damaged or missing, or was made by another recipe
+    than its study has now.
 
     \b
     edgeproof variants verify study.yaml
@@ -175,12 +184,10 @@ def restore_artifact(sha256: str, output: Path, url: str | None) -> None:
 
 def _differences(one: Told) -> str:
     """Say what is wrong with a file; one that cannot be read must not hide the others."""
-    from harness.variants.verify import verify
-
     if not one.file.is_file():
         return "it is missing"
     try:
-        return "; ".join(verify(one.file, one.format, one.parents))
+        return "; ".join(one.wrong())
     except InputError as error:
         return f"{error.where}: {error.what}"
 
@@ -191,7 +198,7 @@ def _files(path: Path, built: bool = True) -> list[Told]:
     from harness.variant import SUFFIXES
     from harness.variants.verify import Told, told
 
-    if path.suffix in STUDY_SUFFIXES:
+    if path.suffix.lower() in STUDY_SUFFIXES:
         found = told(load_study(path, built))
         if not found:
             raise InputError(
@@ -200,7 +207,7 @@ def _files(path: Path, built: bool = True) -> list[Told]:
                 next_step="give a variant `from: DENSE` and `prune:` or `quantize:`, and build it",
             )
         return found
-    if path.suffix not in SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES:
         raise InputError(
             "is no study and no model file",
             where=str(path),
@@ -208,7 +215,7 @@ def _files(path: Path, built: bool = True) -> list[Told]:
         )
     if not path.is_file():
         raise InputError("no such model file", where=str(path), next_step="correct the path")
-    return [Told(path, SUFFIXES[path.suffix], built=False, parents={})]
+    return [Told(path, SUFFIXES[path.suffix.lower()], built=False, parents={})]
 
 
 def _summary(made: Any) -> dict[str, str]:

@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from agents import wire
@@ -68,9 +68,9 @@ class Site:
         return done
 
     def facts(self) -> dict[str, Any]:
-        """Ask the agent what kind of machine this is."""
+        """Ask the agent what kind of machine this is, and add which agent asked."""
         facts: dict[str, Any] = json.loads(self.run(self.command("facts", self.root)).stdout)
-        return facts
+        return facts | {"agent_sha256": PurePosixPath(self.agent).name}
 
 
 def failed(device: Device, command: Sequence[str], done: Completed) -> DeviceError:

@@ -17,6 +17,7 @@ TIMING: wire.Timing = {
     "warmup_ns": 100_000_000,
     "warmup_cap_ns": 5_000_000_000,
     "answer_timeout_s": 120.0,
+    "compile_timeout_s": 900.0,
 }
 COLD_STARTS = 4  # in a launch; each is a block of its own
 MINUTE_S = 60.0

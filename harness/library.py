@@ -15,6 +15,7 @@ from harness import artifact, database
 from harness.errors import InputError, StoreError
 from harness.store import Store, now
 from harness.variants import manifest
+from harness.variants.files import part_of
 
 # SQLite and PostgreSQL hold values of up to a gigabyte.
 MOST_BYTES = 512 << 20
@@ -61,8 +62,9 @@ class Library:
     def keep(self, file: Path, format: str) -> str:
         """Store a model file, with its manifest and mask if it has them; returns its sha256.
 
-        What is there already stays as it is, but for a manifest that was missing or cannot be read
-        by now. Raises StoreError for a file that is too large.
+        An artifact that is there already stays as it is. Only where it has no manifest that can be
+        read, and this file has one, is all that is told of it replaced: name, date, manifest, mask.
+        Raises StoreError for a file that is too large.
         """
         found = artifact.inspect(file, format)
         if found.bytes > MOST_BYTES:
@@ -119,7 +121,7 @@ class Library:
                 for suffix, sha256 in row.parts.items()
             }
         target = folder / str(row.file)
-        files = {target.with_suffix(suffix): data for suffix, data in contents.items()}
+        files = {part_of(target, suffix): data for suffix, data in contents.items()}
         if row.mask is not None:
             files[manifest.mask_of(target)] = row.mask
         if row.manifest is not None:  # as it was, also of a version that wrote others

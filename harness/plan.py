@@ -12,6 +12,7 @@ from harness.artifact import Artifact, Unresolvable, resolve_inputs
 from harness.devices import Device
 from harness.effort import EFFORTS, TIMING, Effort, on_the_wire
 from harness.study import Study
+from harness.variant import suffix
 from reports import families
 
 Artifacts = Mapping[tuple[str, str], Artifact]  # by (variant, format)
@@ -189,8 +190,9 @@ def _planned(
 ) -> PlannedCell:
     has = [name for name in reads if (variant, name) in artifacts]
     if not has:
-        files = " and ".join(sorted(study.variants[variant].model))
-        reason = f"{setting.runtime} reads {' or '.join(reads)}; {variant} has only {files}"
+        files = " and ".join(map(suffix, sorted(study.variants[variant].model)))
+        read = " or ".join(map(suffix, reads))
+        reason = f"{setting.runtime} reads {read}; {variant} has only {files}"
         return PlannedCell(_cell(variant, setting, None, []), "unsupported", reason)
     artifact = artifacts[variant, has[0]]
     try:

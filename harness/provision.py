@@ -187,9 +187,13 @@ def _install(requires: tuple[str, ...], goal: Target, tree: Path) -> None:
     command = [find_uv_bin(), "pip", "install", "--quiet", "--target", str(tree)]
     command += ["--python-platform", goal.platform, "--python-version", goal.python]
     command += ["--only-binary", ":all:", *requires]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S, check=False
-    )
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        late = f"it was not done after {BUILD_TIMEOUT_S / 60:.0f} minutes"
+        raise _explained(late, requires, goal) from None
     if done.returncode != 0:
         raise _explained(" ".join(done.stderr.split())[-600:], requires, goal)
 
@@ -199,8 +203,9 @@ def _explained(said: str, requires: tuple[str, ...], goal: Target) -> ProvisionE
     wanted = ", ".join(requires)
     if "No solution found" in said and "network was disabled" not in said:
         return ProvisionError(
-            f"no wheels of {wanted} for Python {goal.python} on {goal.platform}: {said}",
-            next_step="see `images:` in the device profile for what this kind of board can run",
+            f"no wheels fit {wanted} on Python {goal.python} and {goal.platform}: {said}",
+            next_step="see `images:` in the device profile for what this kind of board can run, "
+            "and `runtimes:` for what it asks for",
         )
     return ProvisionError(
         f"uv could not install {wanted}: {said}",

@@ -317,6 +317,7 @@ class Store:
             evaluations=[EvaluationRecord(item.device, item.event) for item in evaluated],
             labels=row.labels,
             boxes=row.boxes,
+            dataset=row.dataset,
         )
 
 

@@ -98,6 +98,7 @@ class Study(Model):
     targets: Annotated[tuple[Gate, ...], Field(max_length=64)] = ()
 
     _folder: Path = PrivateAttr(default=Path())
+    _source: Path = PrivateAttr(default=Path("STUDY"))
 
     @field_validator("baseline")
     @classmethod
@@ -111,6 +112,11 @@ class Study(Model):
     def folder(self) -> Path:
         """Return the folder that model and dataset paths are relative to."""
         return self._folder
+
+    @property
+    def source(self) -> Path:
+        """Return the file that it was read from, as commands name it."""
+        return self._source
 
     def model_path(self, variant: str, format: str) -> Path:
         """Return where a variant's file of a format lies."""
@@ -162,6 +168,7 @@ def load_study(path: Path, built: bool = True) -> Study:
     """
     document = documents.read(path)
     study = _checked(document, path.parent)
+    study._source = path
     missing = _missing_files(study, document, built)
     if missing:
         raise documents.failure(path, missing)
@@ -185,6 +192,12 @@ def _checked(document: documents.Document, folder: Path) -> Study:
     if problems:
         raise documents.failure(document.path, problems)
     variants = family.resolved(study.name, controls.added(study.variants, study.twins))
+    lost = family.overwritten(folder, study.variants, variants)
+    problems = [
+        documents.problem(document, ("variants", name), what, advice) for name, what, advice in lost
+    ]
+    if problems:
+        raise documents.failure(document.path, problems)
     study = study.model_copy(update={"variants": variants})
     study._folder = folder
     return study

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 
 from harness.documents import unknown
-from harness.family import Finding, lineage
+from harness.family import BUILDABLE, Finding, formats, lineage
 from harness.variant import Variant
 
 SUFFIX = "-twin"
@@ -27,11 +28,12 @@ def added(variants: Mapping[str, Variant], asked: tuple[str, ...]) -> dict[str, 
 
 
 def has_zeros(variants: Mapping[str, Variant], name: str) -> bool:
-    """Whether the study alone tells that a variant holds zeros: it, or an ancestor, is pruned so.
+    """Whether the study alone tells that a variant holds zeros: it, or what it is built from, is.
 
     Of files that were given nothing is known until they are read, so their twins must be named.
     """
-    steps = [variants[at].prune for at in lineage(variants, name)]
+    built = takewhile(lambda at: variants[at].built, lineage(variants, name))
+    steps = [variants[at].prune for at in built]
     zeroed = any(step is not None and not step.structured for step in steps)
     return zeroed and not variants[name].densify
 
@@ -48,6 +50,8 @@ def problems(variants: Mapping[str, Variant], asked: tuple[str, ...]) -> Iterato
             yield name, unknown("variant", name, variants), None
         elif variants[name].densify:
             yield name, f"'{name}' is a twin itself", None
+        elif not set(formats(variants, name)) & set(BUILDABLE):
+            yield name, f"'{name}' has no file of {', '.join(BUILDABLE)} to refill", None
         elif taken and not (taken.densify and taken.parent == name):
             yield name, f"its twin would be called {name}{SUFFIX}, as another variant is", None
 

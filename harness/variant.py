@@ -53,7 +53,7 @@ class Variant(Model):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    # Format -> file. Of a variant that is built: where its files go; the study fills them in.
+    # Format -> file. Of a variant that is built, where its files go: the study's to say, no user's.
     model: Annotated[
         dict[str, Text], BeforeValidator(_format_to_file), AfterValidator(_formats)
     ] = Field(default_factory=dict)

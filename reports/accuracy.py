@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from reports.answers import Answers
 from reports.estimate import Estimate
-from reports.shares import exact_share, paired_difference
-from reports.stats import proportion
+from reports.shares import exact_share, paired_difference, score_share
 
 
 def accuracy(found: Answers, name: str) -> Estimate:
@@ -13,7 +12,7 @@ def accuracy(found: Answers, name: str) -> Estimate:
     if name not in found.right:
         return Estimate.missing(found.reasons[name])
     right = found.right[name]
-    return proportion(int(right.sum()), int(right.size))
+    return score_share(int(right.sum()), int(right.size))
 
 
 def changed(candidate: Answers, baseline: Answers, name: str) -> tuple[int, int] | str:
@@ -41,7 +40,7 @@ def agreement(candidate: Answers, baseline: Answers) -> Estimate:
     """
     for found, whose in ((candidate, ""), (baseline, "baseline: ")):
         if found.best is None:
-            return Estimate.missing(f"{whose}{found.reason or 'it gives no classes'}")
+            return Estimate.missing(f"{whose}{found.unread or 'it gives no classes'}")
     ours, theirs = candidate.best, baseline.best
     if ours is None or theirs is None or ours.size != theirs.size:
         return Estimate.missing("the two answered different samples")

@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 
 from agents import wire
 
+# What a study does not have: its models are of another kind, or their answers are not judged.
+NO_LABELS = "the study has no labelled dataset"
+NO_BOXES = "the study has no dataset with boxes"
+NO_MASKS = "the study has no dataset with masks"
 TOP = {"top1": 1, "top5": 5}
 Right = NDArray[np.bool_]
 Integers = NDArray[np.int64]
@@ -47,14 +51,19 @@ class Answers:
     boxes: Truths | None
     reason: str | None = None  # why there are no answers of any kind
 
+    @property
+    def unread(self) -> str | None:
+        """Why the dataset itself has no answers, whatever their kind."""
+        return self.reason or (self.clean["reason"] if self.clean else None)
+
     @cached_property
     def why_unlabelled(self) -> str | None:
         """Why nothing can be right or wrong by its class; null if it can."""
         if self.labels is None:
-            return "the study has no labelled dataset"
-        if self.reason or self.event is None:
-            return self.reason
-        top = self.event["top"]
+            return NO_LABELS
+        if self.unread:
+            return self.unread
+        top = self.event["top"] if self.event else None
         if top is None:
             return "its answers did not come back"
         if len(top) != self.labels.size:

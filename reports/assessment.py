@@ -102,9 +102,10 @@ class Assessment:
     @property
     def samples(self) -> int | None:
         """How many samples of the dataset have answers, whatever their kind."""
-        clean = self.ours.answers.clean
-        labelled = self.ours.answers.samples
-        return labelled if labelled is not None or clean is None else clean["samples"]
+        answers = self.ours.answers
+        if answers.samples is not None or answers.clean is None or answers.unread:
+            return answers.samples
+        return answers.clean["samples"]
 
     def details(self) -> dict[str, Any]:
         """What is too long for a row of results."""
@@ -123,6 +124,5 @@ class Assessment:
             "reliability": [] if isinstance(calibrated, str) else calibrated.bins,
             "calibration": {name: each.value for name, each in known.items()},
             "corruptions": [] if isinstance(tried, str) else tried.rows,
-            "corruption_means": [] if isinstance(tried, str) else tried.corruptions,
             "out_of_distribution": strangers(answers),
         }

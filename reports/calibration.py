@@ -50,10 +50,14 @@ def calibration(found: Answers) -> Calibration | str:
         return "no sample has finite probabilities" if not kept.any() else "not one row a sample"
     binned = in_bins(classes.confidence[kept], found.right["top1"][kept])
     label = np.maximum(classes.label[kept], LEAST_PROBABILITY)
+    unknown = Estimate.missing(
+        f"{int(np.isnan(label).sum())} labels are beyond the classes of the model"
+    )
+    known = not np.isnan(label).any()
     values = {
         "ece": expected_error(binned),
-        "brier": brier(classes, kept),
-        "log_likelihood": mean_of(np.log(label)),
+        "brier": brier(classes, kept) if known else unknown,
+        "log_likelihood": mean_of(np.log(label)) if known else unknown,
         "confidence": mean_of(classes.confidence[kept]),
         "entropy": mean_of(classes.entropy[kept]),
     }

@@ -28,6 +28,7 @@ _TICKS = (
     tuple(step / 20 for step in range(10, 40)),
 )
 _ROW_PX = 24
+_STEP_PX = 26
 _LABEL_PX = 300
 
 
@@ -132,6 +133,23 @@ def reliability_chart(points: Sequence[Point]) -> Spec:
     )
     panels = layers.properties(width=170, height=170)
     return _spec(panels.facet(facet=alt.Facet("variant:N", title=None, sort=variants), columns=3))
+
+
+def history_chart(points: Sequence[Point], order: Sequence[str], begin: Sequence[str]) -> Spec:
+    """A value with its interval over sessions by number; a dashed line where a level begins."""
+    x = alt.X("session:O", sort=order, title="session", axis=alt.Axis(labelAngle=0))
+    x = x.scale(domain=list(order))
+    y = alt.Y("low:Q", title=None, scale=alt.Scale(zero=False))
+    chart = alt.Chart(_data(points))
+    ends = chart.mark_rule(color=PALETTE[0], strokeWidth=2).encode(x=x, y=y, y2="high:Q")
+    dots = chart.mark_point(filled=True, size=45, opacity=1, color=PALETTE[0])
+    borders = alt.Chart(_data([{"session": each} for each in begin])).mark_rule(
+        color=FINDING_COLOURS["undecided"], strokeDash=[4, 3], xOffset=-_STEP_PX / 2
+    )
+    layers = [ends, dots.encode(x=x, y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)))]
+    if begin:
+        layers.append(borders.encode(x=x))
+    return _spec(alt.layer(*layers).properties(width=alt.Step(_STEP_PX), height=180))
 
 
 def svg(spec: Spec, prefix: str) -> str:

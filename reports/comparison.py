@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -34,6 +35,8 @@ RATIOS: Mapping[str, Launchwise] = {
 }
 THROUGHPUT = "throughput_ratio"  # the one ratio that is above 1 for the faster side
 _ESTIMATORS = {"t": stats.t_ratio, "signed-rank": stats.signed_rank_ratio}
+# By the kind of a group: what its times are by.
+CLOCKS = {"variant": "the runtime's own, else around the call", "runtime": "around the call"}
 _SHARED = ("batch", "threads", "scenario")
 
 
@@ -83,18 +86,37 @@ def to_baseline(compared: Sequence[Mapping[str, Any]]) -> Ratios:
 
 def _group(found: Index, record: GroupRecord) -> Iterator[dict[str, Any]]:
     group = record.group
-    baseline = found.cells.get((record.device, group["baseline"] or ""))
-    if baseline is None:
+    base = _base(found, record)
+    baseline = found.cells.get((record.device, base))
+    if baseline is None or _unsupported(found, baseline):
         return
     for cell_id in group["cells"]:
         candidate = found.cells.get((record.device, cell_id))
         if candidate is None or is_twin(found.run.study, candidate.cell["variant"]):
             continue
-        if cell_id != group["baseline"]:
+        if _unsupported(found, candidate):
+            continue
+        if cell_id != base:
             pairs = _matched(found, record, baseline, candidate)
             for metric in RATIOS:
                 if candidate.cell["scenario"] in METRICS[metric].scenarios:
                     yield _compare(found, group, (baseline, candidate), pairs, metric)
+
+
+def _unsupported(found: Index, record: CellRecord) -> bool:
+    """Whether its evaluation has found that the device cannot run it: there is no comparison."""
+    event = found.event(record)
+    return event is not None and event["status"] == "unsupported"
+
+
+def _base(found: Index, record: GroupRecord) -> str:
+    """The cell that others are compared with: of runtimes the first with a launch that counts."""
+    group, base = record.group, record.group["baseline"] or ""
+    if group["kind"] == "variant" or not base:
+        return base
+    cells = ((each, found.cells.get((record.device, each))) for each in [base, *group["cells"]])
+    ran = (each for each, cell in cells if cell and _good_launches(found, record, cell))
+    return next(ran, base)
 
 
 def _matched(
@@ -108,10 +130,16 @@ def _matched(
 
 def _good_launches(found: Index, record: GroupRecord, cell: CellRecord) -> dict[int, Taken]:
     return {
-        taken.record.ordinal: taken
+        taken.record.ordinal: _around_call(taken) if record.group["kind"] == "runtime" else taken
         for taken in found.launches.get((cell.device, cell.cell["id"]), [])
         if taken.record.group == record.group["id"] and taken.counts
     }
+
+
+def _around_call(taken: Taken) -> Taken:
+    """A launch by the clock around the call, which every runtime has: some time themselves."""
+    overhead_ms = (taken.launch["call_overhead_ns"] or 0) / stats.NS_PER_MS
+    return replace(taken, samples=taken.samples + overhead_ms)
 
 
 def launch_ratios(found: Index, device: str, candidate: str, of: Launchwise) -> list[float]:
@@ -129,13 +157,21 @@ def beside(
     found: Index, baseline: CellRecord, candidate: CellRecord, metric: str
 ) -> dict[str, Any] | None:
     """Compare two cells of one group of variants, neither of them its baseline; null: no group."""
+    together = paired(found, baseline, candidate)
+    if together is None:
+        return None
+    return _compare(found, together[0], (baseline, candidate), together[1], metric)
+
+
+def paired(
+    found: Index, baseline: CellRecord, candidate: CellRecord
+) -> tuple[wire.Group, list[tuple[Taken, Taken]]] | None:
+    """The group of variants that two cells share and the launches in which both ran, or null."""
     ids = {baseline.cell["id"], candidate.cell["id"]}
     for record in found.run.groups:
-        group = record.group
-        inside = record.device == candidate.device and ids <= set(group["cells"])
-        if inside and group["kind"] == "variant":
-            pairs = _matched(found, record, baseline, candidate)
-            return _compare(found, group, (baseline, candidate), pairs, metric)
+        inside = record.device == candidate.device and ids <= set(record.group["cells"])
+        if inside and record.group["kind"] == "variant":
+            return record.group, _matched(found, record, baseline, candidate)
     return None
 
 
@@ -155,6 +191,7 @@ def _compare(
         "device": candidate.device,
         **_sides(group["kind"], baseline.cell, candidate.cell),
         "metric": metric,
+        "clock": CLOCKS[group["kind"]],
         "ratio": estimate.value,
         "ci": list(estimate.interval) if estimate.interval else None,
         "launches": len(logs),
@@ -173,6 +210,14 @@ def of_times(interval: Interval | None, metric: str) -> Interval | None:
     if interval is None or metric != THROUGHPUT:
         return interval
     return 1 / interval[1], 1 / interval[0]
+
+
+def settled_times(row: Mapping[str, Any]) -> Interval | None:
+    """The interval of a ratio of times; it holds 1 unless a difference is confirmed."""
+    interval = of_times(row["ci"] and (row["ci"][0], row["ci"][1]), row["metric"])
+    if interval is None or row["finding"] in ("faster", "slower"):
+        return interval
+    return min(interval[0], 1.0), max(interval[1], 1.0)
 
 
 def _proofs(logs: Sequence[float], metric: str) -> dict[str, float | None]:

@@ -7,33 +7,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports.families import baseline_of
-from reports.gates import Limit, Outcome, Ratios
-from reports.targets import judge_row
+from reports.places import PLACE, one_each
+from reports.targets import Measured, worst
 
 Row = Mapping[str, Any]
 # A trained network has a stray zero here and there, and rounding to integers makes more.
 FEWEST_ZEROS = 0.05
 INTEGERS = frozenset({"int8", "uint8"})
 QUANTISED = frozenset({"int8", "fp16"})  # as a study names them
-MANIFEST = "edgeproof.variant/1"
-PLACE = ("device", "runtime", "precision_requested")
 
 
-def settings(rows: Sequence[Row]) -> list[Row]:
-    """One row for each variant, device, runtime and precision: smallest batch, fewest threads."""
-    found: dict[tuple[Any, ...], Row] = {}
-    for row in sorted(rows, key=lambda row: (row["batch"], row["threads"])):
-        found.setdefault((row["variant"], *(row[key] for key in PLACE)), row)
-    return [row for row in rows if any(row is kept for kept in found.values())]
-
-
-def curves(
-    study: Row,
-    artifacts: Mapping[str, Row],
-    rows: Sequence[Row],
-    limits: Sequence[Limit],
-    ratios: Ratios,
-) -> list[dict[str, Any]]:
+def curves(found: Measured) -> list[dict[str, Any]]:
     """One curve for each place and kind of pruning, with the baseline as its dense end.
 
     A curve has at least two points. `holds_until` is the share up to which every point is proven
@@ -41,35 +25,18 @@ def curves(
     one; null without such a point. `undecided_at` lists the shares below it at which neither is.
     """
     lines: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for row in settings(rows):
+    for row in one_each(found.rows):
         if row["status"] != "ok":
             continue
-        baseline = baseline_of(study, row["variant"])
-        for kind, share in _places(study, artifacts, row, baseline):
-            key = (*(row[name] for name in PLACE), baseline, kind)
-            lines.setdefault(key, []).append(_point(row, share, limits, ratios, study))
+        baseline = found.baseline(row)
+        for kind, share in _places(found, row, baseline):
+            key = (*(row[name] for name in PLACE), row["scenario"], baseline, kind)
+            lines.setdefault(key, []).append(_point(found, row, share))
     return [
         _curve(key, sorted(points, key=lambda point: float(point["share"])))
         for key, points in _with_dense_end(lines).items()
         if len(points) > 1
     ]
-
-
-def share_of(row: Row, artifacts: Mapping[str, Row]) -> float | None:
-    """How much was taken away: as the manifest says, else the zeros in the file."""
-    zeros: float | None = row["sparsity"]
-    return _taken(row, artifacts) if _manifest(row["artifact"], artifacts) else zeros
-
-
-def _taken(row: Row, artifacts: Mapping[str, Row]) -> float:
-    """What manifests say was taken; where nothing was, of the file that it was made from."""
-    file = row["artifact"]
-    found = _manifest(file, artifacts)
-    while found and found["sparsity"] is None:
-        # Opening a file may give the same bytes again, which are then their own parent.
-        file, before = found["parent"]["sha256"], file
-        found = _manifest(file, artifacts) if file != before else {}
-    return float(found["sparsity"]["reached"]) if found else 0.0
 
 
 def kind_of(study: Row, variant: str) -> str:
@@ -98,17 +65,15 @@ def _pruning(prune: Row) -> str:
     return " ".join([*filter(None, words), *(["calibrated"] if prune.get("calibrate") else [])])
 
 
-def _places(
-    study: Row, artifacts: Mapping[str, Row], row: Row, baseline: str
-) -> list[tuple[str, float]]:
+def _places(found: Measured, row: Row, baseline: str) -> list[tuple[str, float]]:
     """The curves that a row is a point of, and where; a baseline is the dense end of all."""
     if row["variant"] == baseline:
         return [("", 0.0)]
-    kind = kind_of(study, row["variant"])
-    if kind in QUANTISED and not _taken(row, artifacts):
+    kind = kind_of(found.study, row["variant"])
+    if kind in QUANTISED and not found.taken(row):
         return [(f"+ {kind}", 0.0)]
-    share = share_of(row, artifacts)
-    kind = kind or _trained(_manifest(row["artifact"], artifacts))
+    share = found.share(row)
+    kind = kind or _trained(found.manifest(row["artifact"]))
     if share is None or (not kind and not _stores_zeros(row, share)):
         return []
     return [(kind or "as given", share)]
@@ -127,17 +92,15 @@ def _with_dense_end(
     for (*place, kind), points in lines.items():
         if not kind or kind.startswith("+ "):
             continue
-        _, plus, quantised = kind.rpartition(" + ")
-        end = lines.get((*place, f"+ {quantised}" if plus else ""), [])
+        quantised = [f"+ {step}" for step in kind.split(" + ") if step in QUANTISED]
+        end = lines.get((*place, quantised[0] if quantised else ""), [])
         found[(*place, kind)] = [*end, *points]
     return found
 
 
-def _point(
-    row: Row, share: float, limits: Sequence[Limit], ratios: Ratios, study: Row
-) -> dict[str, Any]:
-    told = {str(limit): judge_row(row, limit, ratios, study)[0] for limit in limits}
-    accuracy = [told[str(limit)] for limit in limits if limit.metric.startswith("accuracy_")]
+def _point(found: Measured, row: Row, share: float) -> dict[str, Any]:
+    judged = found.judged(row)
+    accuracy = [outcome for name, (outcome, _) in judged.items() if name.startswith("accuracy_")]
     return {
         "variant": row["variant"],
         "share": share,
@@ -151,15 +114,8 @@ def _point(
     }
 
 
-def worst(found: Sequence[Outcome]) -> Outcome:
-    """One word for several targets."""
-    if "fail" in found:
-        return "fail"
-    return "inconclusive" if "inconclusive" in found else "pass"
-
-
 def _curve(key: tuple[Any, ...], points: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    device, runtime, precision, baseline, kind = key
+    device, runtime, precision, scenario, baseline, kind = key
     shares = {
         outcome: [point["share"] for point in points if point["accuracy"] == outcome]
         for outcome in ("pass", "inconclusive", "fail")
@@ -170,6 +126,7 @@ def _curve(key: tuple[Any, ...], points: Sequence[dict[str, Any]]) -> dict[str, 
         "device": device,
         "runtime": runtime,
         "precision": precision,
+        "scenario": scenario,
         "baseline": baseline,
         "kind": kind,
         "points": list(points),
@@ -177,9 +134,3 @@ def _curve(key: tuple[Any, ...], points: Sequence[dict[str, Any]]) -> dict[str, 
         "misses_at": missed if shares["fail"] else None,
         "undecided_at": [share for share in shares["inconclusive"] if share < missed],
     }
-
-
-def _manifest(artifact: str, artifacts: Mapping[str, Row]) -> Row:
-    """The manifest of a file by its sha256; other JSON may have lain beside it."""
-    found: Row = artifacts.get(artifact, {}).get("provenance") or {}
-    return found if found.get("schema") == MANIFEST else {}

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from reports.answers import Answers, Floats, Integers, Right, Truths
+from reports.answers import NO_BOXES, Answers, Floats, Integers, Right, Truths
 from reports.resampling import Resampled, mean_known, replicates
 
 OVERLAP = 0.5
@@ -71,7 +71,7 @@ def point(boxes: Truths, truths: Truths) -> float | None:
 def detected(found: Answers) -> Resampled | str:
     """What an evaluation detected in the clean set, or why that is not known."""
     if found.boxes is None:
-        return "the study has no dataset with boxes"
+        return NO_BOXES
     if found.clean is None:
         return found.reason or "its boxes did not come back"
     boxes = found.clean["boxes"]

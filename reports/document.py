@@ -25,7 +25,7 @@ from reports.recommendation import recommendations
 from reports.results import result_row
 from reports.run import ArtifactRecord, CellRecord, DeviceRecord, Run
 from reports.saturation import saturation
-from reports.targets import targets
+from reports.targets import Measured, targets
 from reports.transfer import transfer
 from reports.verdicts import verdicts
 
@@ -58,7 +58,7 @@ def build(run: Run) -> dict[str, Any]:
         "saturation": saturation(rows),
         "comparisons": compared,
         "verdicts": judged,
-        **_shipping(run, rows, compared),
+        **_shipping(run, rows, compared, judged),
         "artifacts": [_artifact(artifact) for artifact in run.artifacts.values()],
         "study_document": run.study,
     }
@@ -80,15 +80,17 @@ def _rows(found: Index) -> tuple[list[Row], list[Row]]:
     return results, controls
 
 
-def _shipping(run: Run, rows: Sequence[Row], compared: Sequence[Row]) -> dict[str, Any]:
+def _shipping(
+    run: Run, rows: Sequence[Row], compared: Sequence[Row], judged: Sequence[Row]
+) -> dict[str, Any]:
     """What taking away costs and brings, and which variant to ship."""
-    wanted, ratios = targets(run.study), to_baseline(compared)
-    artifacts = {key: vars(artifact) for key, artifact in run.artifacts.items()}
+    wanted = targets(run.study)
+    found = Measured(run.study, run.artifacts, rows, wanted, to_baseline(compared), judged)
     return {
         "targets": [str(limit) for limit in wanted],
-        "curves": curves(run.study, artifacts, rows, wanted, ratios),
-        "recommendations": recommendations(run.study, artifacts, rows, wanted, ratios),
-        "transfer": transfer(run.study, rows, ratios),
+        "curves": curves(found),
+        "recommendations": recommendations(found),
+        "transfer": transfer(found),
     }
 
 

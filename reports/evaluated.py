@@ -23,7 +23,8 @@ def _put_accuracy(builder: RowBuilder, found: Assessment, unsupported: str | Non
         told = because(estimate, unsupported)
         builder.put_estimate(f"accuracy.{name}", f"accuracy.ci.{name}", told)
     answers = found.ours.answers
-    builder.put("accuracy.samples", found.samples, unsupported or answers.why_unlabelled)
+    why = unsupported or answers.unread or answers.why_unlabelled
+    builder.put("accuracy.samples", found.samples, why)
     lost, gained = found.changed if isinstance(found.changed, tuple) else (None, None)
     why = unsupported or (found.changed if isinstance(found.changed, str) else None)
     builder.put("accuracy.top1_lost", lost, why)

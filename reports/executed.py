@@ -13,7 +13,7 @@ from agents import wire
 from reports.families import is_twin
 from reports.index import Index
 from reports.row import RowBuilder
-from reports.run import ArtifactRecord, CellRecord
+from reports.run import ArtifactRecord, CellRecord, manifest_of
 
 Layers = Sequence[wire.LayerRun]
 # The operators whose arithmetic decides what precision a network runs in, as each runtime names
@@ -42,6 +42,7 @@ FALLBACKS: Mapping[str, frozenset[str]] = {
 }
 NO_EVALUATION = "its evaluation has not come back"
 BEFORE_LAYERS = "it was measured before layers were recorded"
+BEFORE_TRACED = "it was measured before the number of traced inferences was recorded"
 NOT_LISTED = "the runtime does not list its layers"
 NOT_TIMED = "the runtime does not time its layers"
 NO_PROVIDERS = "the runtime does not tell who runs its layers"
@@ -75,6 +76,7 @@ def put_executed(
     compute = [layer for layer in layers if is_compute(layer)]
     builder.put("executed.layers", len(layers) or None, why)
     builder.put("executed.layers_us", total and total / 1e3, why or NOT_TIMED)
+    builder.put("executed.traced", traced(event), why or _untimed(total))
     for key, over, of, untold in (
         ("precisions", compute, "precision", NO_PRECISIONS),
         ("coverage", layers, "provider", NO_PROVIDERS),
@@ -82,6 +84,15 @@ def put_executed(
     ):
         builder.put(f"executed.{key}", shares(over, of) or None, why or untold)
     _put_fallback(builder, layers, cell, why)
+
+
+def traced(event: wire.EvaluationEvent | None) -> int | None:
+    """How many inferences the times of layers are the mean of; runs stored earlier do not tell."""
+    return event["executed"].get("traced") if event else None
+
+
+def _untimed(total: int | None) -> str:
+    return NOT_TIMED if total is None else BEFORE_TRACED
 
 
 def _put_fallback(builder: RowBuilder, layers: Layers, cell: wire.Cell, why: str | None) -> None:
@@ -110,8 +121,7 @@ def meant_for_int8(cell: wire.Cell, artifact: ArtifactRecord | None, layers: Lay
 
 def recipe_of(artifact: ArtifactRecord | None) -> Mapping[str, Any]:
     """How a file was quantised, by its manifest; empty when that does not tell."""
-    made = (artifact.provenance or {}) if artifact else {}
-    return made.get("quantize") or {}
+    return manifest_of(artifact).get("quantize") or {}
 
 
 def total_ns(layers: Layers) -> int | None:
@@ -172,6 +182,7 @@ def profiles(found: Index) -> list[dict[str, Any]]:
                 "variant": record.cell["variant"],
                 "runtime": record.cell["runtime"],
                 "precision_requested": record.cell["precision"],
+                "traced": traced(found.event(record)),
                 "layers": [_profiled(layer, total_ns(layers), zeros) for layer in layers],
             }
         )

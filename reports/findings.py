@@ -17,6 +17,7 @@ _HEADLINES: Mapping[Pays, str] = {
     "partly": "pays off in speed only in part",
     "undecided": "is undecided in speed",
 }
+MOST_REASONS = 2
 _SIZE_DIFFERENCE = 0.005  # less than half a percent of the file is no saving
 
 
@@ -39,7 +40,7 @@ def words(finding: Row) -> str:
     parts = [
         _speed_words(finding["pays_off"], finding["speeds"]),
         *(f"but slower at p95 in {runtime}" for runtime in finding["slower_tails"]),
-        *(f"no result in {x['runtime']} ({x['reason']})" for x in finding["without_result"]),
+        *_lost_words(finding["without_result"]),
         *(_size_words(size) for size in finding["compressed_ratio"]),
         _drop_words(finding["top1_drop"]),
     ]
@@ -135,6 +136,13 @@ def _in_place(place: str, speeds: Sequence[Row]) -> str:
         return f"{found} in {place} ({ratio} {of}, {low} to {high})"
     span = " to ".join(dict.fromkeys([number(ratios[0]), number(ratios[-1])]))
     return f"{found} in {place} ({span} {of})"
+
+
+def _lost_words(lost: Sequence[Mapping[str, str]]) -> list[str]:
+    """Where it has no result and why; of many the reasons are in the list of failures."""
+    if len(lost) <= MOST_REASONS:
+        return [f"no result in {one['runtime']} ({one['reason']})" for one in lost]
+    return [f"no result in {', '.join(one['runtime'] for one in lost)}"]
 
 
 def _sizes(mine: Sequence[Row], theirs: Sequence[Row]) -> list[dict[str, Any]]:

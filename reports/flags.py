@@ -10,9 +10,9 @@ from agents import wire
 from reports import conditions
 from reports.assessment import Assessment
 from reports.executed import Layers, is_compute, layers_of, meant_for_int8, recipe_of
-from reports.index import Taken
+from reports.index import Index, Taken
 from reports.noise import call_overhead_share
-from reports.run import ArtifactRecord
+from reports.run import ArtifactRecord, CellRecord, manifest_of
 from reports.stats import fewest_for_signed_rank
 from reports.text import number
 
@@ -42,32 +42,39 @@ _SAME = {"float64": "fp64", "float32": "fp32", "float16": "fp16", "bfloat16": "b
 _SAME |= {"f64": "fp64", "f32": "fp32", "f16": "fp16"}
 
 
-def flags(
-    cell: wire.Cell,
+def all_of(
+    found: Index,
+    record: CellRecord,
     launches: Sequence[Taken],
-    good: Sequence[Taken],
-    event: wire.EvaluationEvent | None,
-    noise: Mapping[str, Any],
+    assessed: Assessment,
+    row: Mapping[str, Any],
 ) -> list[str]:
-    """What its launches and its evaluation give to doubt, in a fixed order.
+    """What its launches, its evaluation and its file give to doubt, in a fixed order.
 
-    `good` are the launches that count, `noise` is the row of `reports.noise` about them.
+    `row` is that of the cell, with its noise and what it executed otherwise.
     """
-    found = [
+    good, noise = [taken for taken in launches if taken.counts], row["noise"]
+    return [
         *_failures(launches, good),
-        *_conduct(cell, good),
+        *_conduct(record.cell, good),
         *_disturbance(noise),
         *_device(good, noise),
         *_overhead(good, noise),
+        *_nonfinite(found.event(record)),
+        *row["executed"]["flags"],
+        *file_flags(found.run.artifacts.get(record.cell["artifact"])),
+        *evaluation_flags(assessed, found.preprocessed_apart),
     ]
+
+
+def _nonfinite(event: wire.EvaluationEvent | None) -> Iterator[str]:
     if event is not None and event["nonfinite"]:
-        found.append(f"{event['nonfinite']} samples gave NaN or infinite scores")
-    return found
+        yield f"{event['nonfinite']} samples gave NaN or infinite scores"
 
 
 def file_flags(artifact: ArtifactRecord | None) -> Iterator[str]:
     """What makes a comparison with the file's parent unequal."""
-    made = (artifact.provenance or {}) if artifact else {}
+    made = manifest_of(artifact)
     recipe = made.get("prune") or made.get("quantize")
     if made.get("widened") and recipe:  # without one it is that fair baseline itself
         yield (
@@ -77,14 +84,14 @@ def file_flags(artifact: ArtifactRecord | None) -> Iterator[str]:
         )
 
 
-def execution_flags(
-    cell: wire.Cell,
-    event: wire.EvaluationEvent | None,
-    artifact: ArtifactRecord | None,
-    row: Mapping[str, Any],
-) -> Iterator[str]:
+def execution_flags(found: Index, record: CellRecord, row: Mapping[str, Any]) -> Iterator[str]:
     """What ran otherwise than the file and the study ask, by what the row says was executed."""
+    cell, event = record.cell, found.event(record)
+    artifact = found.run.artifacts.get(cell["artifact"])
     yield from _precision(cell, row["precision_executed"])
+    asked, ran = cell["precision"], event is not None and event["status"] == "ok"
+    if ran and row["precision_executed"] is None and _float_type(asked) != "fp32":
+        yield f"the runtime does not tell what it executed, though {asked} was requested"
     layers = layers_of(event)
     if not isinstance(layers, str):
         yield from _dequantised(cell, artifact, layers)

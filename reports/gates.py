@@ -79,7 +79,8 @@ def _from_ratio(metric: str) -> Any:
     def read(row: Row, ratios: Ratios) -> Estimate:
         found = ratios.get((row["device"], row["cell"], metric))
         if found is None:
-            return Estimate.missing("it was not compared with the baseline in any group")
+            why = row["reason"] or "it was not compared with the baseline in any group"
+            return Estimate.missing(why)
         ends = found["ci"]
         return Estimate(found["ratio"], (ends[0], ends[1]) if ends else None, found["reason"])
 

@@ -2,16 +2,22 @@
 
 With 50 gates at 1% each, two releases in five that meet every limit would see a wrong fail. Only
 fail is corrected: a release passes when all its gates do, and that errs less than any one of them.
+Gates that are decided at looks are one family, those that go by an interval another.
 The words "faster" and "slower" are corrected alike over the comparisons of one metric.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from reports.estimate import CONFIDENCE
+from scipy import stats
+
+from reports.estimate import CONFIDENCE, Estimate
+from reports.gates import METRICS, Limit
 from reports.sequential import ALPHA, Decision
+from reports.shares import normal
 
 # The error of calling any comparison of a metric a difference where there is none.
 DIFFERENCE_ALPHA = 1 - CONFIDENCE
@@ -30,6 +36,33 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = largest
     return adjusted
+
+
+def proof_beyond(estimate: Estimate, limit: Limit, launches: int) -> float:
+    """The one-sided p-value of "beyond the limit" that a 95% interval stands for.
+
+    The distance in halves of the interval, the larger of its two, has the normal tail for a share,
+    and Student's of the logs for what launches measured. A share's own score test is not taken: at
+    0.01% it errs many times as often where few answers are wrong, and so would the smaller half
+    where few changed; this errs less (tests/unit/test_gates_by_interval.py).
+    """
+    if estimate.value is None or estimate.interval is None:
+        return 1.0
+    of_launches = METRICS[limit.metric].unit != "share"
+    scale = _log if of_launches else float
+    value, low, high, bound = map(scale, (estimate.value, *estimate.interval, limit.value))
+    distance = value - bound if limit.bound == "max" else bound - value
+    half = max(value - low, high - value)
+    if not (half > 0 and math.isfinite(distance)):
+        return 0.0 if distance > 0 else 1.0
+    if not of_launches:
+        return float(stats.norm.sf(normal() * distance / half))
+    freedom = max(launches - 1, 1)
+    return float(stats.t.sf(stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * distance / half, freedom))
+
+
+def _log(value: float) -> float:
+    return math.log(value) if value > 0 else -math.inf
 
 
 def settle(decisions: Sequence[Decision], alpha: float = ALPHA) -> list[Decision]:

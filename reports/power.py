@@ -55,7 +55,8 @@ def undecidable(of: Launchwise, rule: Rule, launches: int, samples_per_launch: f
     """Why a gate that is decided at looks never can be by what is planned, and what it would take.
 
     `launches` is what effort and budget allow, `samples_per_launch` what counts of each (without
-    the first of each block). None says that a verdict is possible, not that it is likely.
+    the first of each block). None says that a verdict is possible, not that it is likely. A gate
+    that can pass but, among so many, not fail is told of, too.
     """
     name = stats.UNPREEMPTED.get(of, of)
     needed = stats.SMALLEST_LAUNCH.get(name, 1)
@@ -67,18 +68,19 @@ def undecidable(of: Launchwise, rule: Rule, launches: int, samples_per_launch: f
         return f"{name} needs {wanted} launches for a verdict; its last look is at {rule.looks[-1]}"
     if launches < able:
         return f"{name} needs {able} launches for a verdict; the budget allows {launches}"
+    to_fail = fewest_launches(rule.statistic, rule.fail_level)
+    if to_fail > rule.looks[-1]:
+        return (
+            f"among {rule.gates} gates it can pass but not fail: for that {name} needs {to_fail} "
+            f"launches; its last look is at {rule.looks[-1]}"
+        )
     return None
 
 
 def _wanted(name: str, rule: Rule, samples_per_launch: float) -> int:
     """Fewest launches that hold the samples of a quantile and can prove something about it."""
     pooled = math.ceil(stats.SMALLEST_SAMPLE.get(name, 1) / samples_per_launch)
-    return max(pooled, _deciding(rule))
-
-
-def _deciding(rule: Rule) -> int:
-    """Fewest launches for either verdict: fail, the more demanding, counts for gates in plenty."""
-    return fewest_launches(rule.statistic, rule.fail_level)
+    return max(pooled, fewest_launches(rule.statistic, rule.pass_level))
 
 
 def prescribe(values: Sequence[float], rule: Rule) -> Prescription | None:
@@ -92,23 +94,30 @@ def prescribe(values: Sequence[float], rule: Rule) -> Prescription | None:
     if len(values) < 2:
         return None
     spread = spread_of(values, rule.statistic)
-    effect = math.expm1(_reach(len(values), spread, rule))
-    distance = _distance(values, rule)
-    needed = launches_for(distance, spread, rule)
+    effect = math.expm1(_reach(len(values), spread, rule, rule.fail_level))
+    sides = _distances(values, rule)
+    distance = max(sides.values())
+    each = [launches_for(far, spread, rule, level) for level, far in sides.items()]
+    able = [launches for launches in each if launches is not None]
     seen = f"this sample could see a change of {effect:.1%}"
-    if needed is None:
+    if not able:
         far = f"more than {MOST_LAUNCHES} launches would be needed"
         reason = f"{seen}; the value lies on the limit" if distance <= 0 else f"{seen}; {far}"
         return Prescription(effect, None, reason)
+    needed = max(min(able), len(values) + 1)  # it is about: those that were taken did not do
     return Prescription(effect, needed, f"{seen}; about {needed} launches would decide")
 
 
-def launches_for(distance: float, spread: float, rule: Rule) -> int | None:
-    """Fewest launches that prove a log distance with 90% power; None above MOST_LAUNCHES."""
-    start = max(_deciding(rule), rule.looks[0])
-    if not distance > 0 or _reach(MOST_LAUNCHES, spread, rule) > distance:
+def launches_for(distance: float, spread: float, rule: Rule, level: float) -> int | None:
+    """Fewest launches that prove a log distance with 90% power; None above MOST_LAUNCHES.
+
+    `level` is the error that one look may make in it.
+    """
+    start = max(fewest_launches(rule.statistic, level), rule.looks[0])
+    if not distance > 0 or _reach(MOST_LAUNCHES, spread, rule, level) > distance:
         return None
-    return next(m for m in range(start, MOST_LAUNCHES + 1) if _reach(m, spread, rule) <= distance)
+    counts = range(start, MOST_LAUNCHES + 1)
+    return next(m for m in counts if _reach(m, spread, rule, level) <= distance)
 
 
 def spread_of(values: Sequence[float], statistic: Statistic) -> float:
@@ -124,16 +133,22 @@ def spread_of(values: Sequence[float], statistic: Statistic) -> float:
     return half * math.sqrt(len(values)) / factor
 
 
-def _distance(values: Sequence[float], rule: Rule) -> float:
-    """How far the estimate is from the limit that it would have to be proven to be beyond."""
+def _distances(values: Sequence[float], rule: Rule) -> dict[float, float]:
+    """How far the estimate is on the right side for each verdict, by the error of one look in it.
+
+    One gate alone has one error for both; then the nearer verdict counts.
+    """
     estimate = estimate_at(values, rule.statistic, 1).value
     centre = rule.sign * math.log(estimate) if estimate else 0.0
-    return max(centre - rule.fail_beyond, rule.pass_within - centre)
+    fail, passes = centre - rule.fail_beyond, rule.pass_within - centre
+    if rule.fail_level == rule.pass_level:
+        return {rule.fail_level: max(fail, passes)}
+    return {rule.fail_level: fail, rule.pass_level: passes}
 
 
-def _reach(launches: int, spread: float, rule: Rule) -> float:
+def _reach(launches: int, spread: float, rule: Rule, level: float) -> float:
     """The log distance that so many launches prove, at the level of one look, with 90% power."""
-    factor = _t(rule.fail_level, launches) + _t(1 - POWER, launches)
+    factor = _t(level, launches) + _t(1 - POWER, launches)
     cost = SIGNED_RANK_COST if rule.statistic == "signed-rank" else 1.0
     return factor * spread * math.sqrt(cost / launches)
 

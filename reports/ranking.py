@@ -7,7 +7,7 @@ import math
 import numpy as np
 from scipy import optimize, stats
 
-from reports.answers import Answers, Floats, unpacked
+from reports.answers import NO_LABELS, Answers, Floats, unpacked
 from reports.estimate import Estimate
 from reports.shares import normal, unseen, widened
 
@@ -60,7 +60,7 @@ def area_drop(candidate: Answers, baseline: Answers) -> Estimate:
 def _parts(found: Answers) -> tuple[Floats, Floats] | str:
     """The probabilities of class 1 of the samples of class 1 and of class 0."""
     if found.why_unlabelled or found.labels is None:
-        return found.why_unlabelled or "the study has no labelled dataset"
+        return found.why_unlabelled or NO_LABELS
     clean = found.clean
     if clean is None or clean["positive"] is None:
         return "not a model of two classes"

@@ -49,9 +49,10 @@ ABLE: Mapping[str, str] = {
     "ncnn": "none",
 }
 UNKNOWN_ABLE = "not known of this runtime"
-NO_TRACE = "the runtime was not traced layer by layer"
-NO_NAMES = "the runtime does not name its kernels"
-_SPARSE_KERNEL = re.compile(r"spmm|sparse|\bcsr\b|semi_structured", re.IGNORECASE)
+NO_TRACE = "no trace by layer"
+NO_NAMES = "it names no kernels"
+# DeepSparse's begin with ks_.
+_SPARSE_KERNEL = re.compile(r"spmm|sparse|\bcsr\b|semi_structured|^ks_", re.IGNORECASE)
 
 
 def put_realised(found: Index, row: dict[str, Any]) -> None:

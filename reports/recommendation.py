@@ -4,55 +4,43 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
-from reports.comparison import of_times
-from reports.curves import PLACE, settings, share_of, worst
+from agents import wire
+from reports.comparison import THROUGHPUT, settled_times
 from reports.estimate import Interval
-from reports.families import baseline_of
 from reports.findings import lead
-from reports.gates import Limit, Outcome, Ratios
-from reports.targets import judge_row
+from reports.places import PLACE, one_each
+from reports.targets import Measured, worst
 from reports.text import alike, mebibytes
 
 Row = Mapping[str, Any]
-Judged = dict[str, tuple[Outcome, str]]  # limit -> verdict and why
 NOT_COMPARED = "no interval of its time to the baseline's"
+NO_RATIO = "the server scenario has no ratio of times: measure another one beside it"
 
 
-def recommendations(
-    study: Row,
-    artifacts: Mapping[str, Row],
-    rows: Sequence[Row],
-    limits: Sequence[Limit],
-    ratios: Ratios,
-) -> list[dict[str, Any]]:
+def recommendations(found: Measured) -> list[dict[str, Any]]:
     """One recommendation for each device, runtime, precision and family.
 
     Only variants that are proven to be within every target are recommended. Where none is, the best
     of those that may be is named as provisional, with what is not proven.
     """
-    if not limits:
+    if not found.limits:
         return []
     families: dict[tuple[Any, ...], list[Row]] = {}
-    for row in settings(rows):
+    for row in one_each(found.rows):
         if row["artifact"]:
-            key = (*(row[name] for name in PLACE), baseline_of(study, row["variant"]))
+            key = (*(row[name] for name in PLACE), row["scenario"], found.baseline(row))
             families.setdefault(key, []).append(row)
-    judge = partial(_judged, study, rows, limits, ratios)
     return [
-        _recommendation(
-            key, [_candidate(study, artifacts, row, judge(row), ratios) for row in found]
-        )
-        for key, found in families.items()
+        _recommendation(key, [_candidate(found, row) for row in rows])
+        for key, rows in families.items()
     ]
 
 
-def _candidate(
-    study: Row, artifacts: Mapping[str, Row], row: Row, judged: Judged, ratios: Ratios
-) -> dict[str, Any]:
+def _candidate(found: Measured, row: Row) -> dict[str, Any]:
     lost = row["status"] != "ok"
+    judged = {} if lost else found.judged(row)
     return {
         "variant": row["variant"],
         "outcome": "fail" if lost else worst([outcome for outcome, _ in judged.values()]),
@@ -62,45 +50,29 @@ def _candidate(
             for name, (outcome, reason) in judged.items()
             if outcome == "inconclusive"
         ],
-        "share": share_of(row, artifacts),
-        "times": None if lost else _times(row, ratios, baseline_of(study, row["variant"])),
+        "share": found.share(row),
+        "times": None if lost else _times(found, row),
         "compressed_bytes": row["compressed_bytes"],
         "no_result": f"{row['status']}: {row['reason']}" if lost else None,
     }
 
 
-def _judged(
-    study: Row, rows: Sequence[Row], limits: Sequence[Limit], ratios: Ratios, row: Row
-) -> Judged:
-    """Each limit's verdict on a variant, from the scenarios that it asks; empty without result."""
-    if row["status"] != "ok":
-        return {}
-    same = ("variant", *PLACE, "batch", "threads")
-    mine = [other for other in rows if all(other[key] == row[key] for key in same)]
-    found: Judged = {}
-    for limit in limits:
-        told = [judge_row(o, limit, ratios, study) for o in mine if limit.asks(o["scenario"])]
-        missing: tuple[Outcome, str] = ("inconclusive", "no scenario that was measured has it")
-        outcome = worst([each for each, _ in told]) if told else missing[0]
-        found[str(limit)] = next((each for each in told if each[0] == outcome), missing)
-    return found
-
-
-def _times(row: Row, ratios: Ratios, baseline: str) -> list[float] | None:
+def _times(found: Measured, row: Row) -> list[float] | None:
     """The time over the baseline's: value, low, high; null where they were not compared."""
-    if row["variant"] == baseline:
-        return [1.0, 1.0, 1.0]
-    metric = lead(row["scenario"])
-    found = ratios.get((row["device"], row["cell"], metric))
-    if found is None or found["ci"] is None:
+    if row["scenario"] == wire.SERVER:
         return None
-    interval = of_times((found["ci"][0], found["ci"][1]), metric)
-    value = found["ratio"] if metric == "latency_p50_ratio" else 1 / found["ratio"]
-    return [value, *(interval or (value, value))]
+    if row["variant"] == found.baseline(row):
+        return [1.0, 1.0, 1.0]
+    compared = found.ratios.get((row["device"], row["cell"], lead(row["scenario"])))
+    interval = settled_times(compared) if compared else None
+    if compared is None or interval is None:
+        return None
+    ratio = float(compared["ratio"])
+    return [1 / ratio if compared["metric"] == THROUGHPUT else ratio, *interval]
 
 
 def _recommendation(key: tuple[Any, ...], found: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    device, runtime, precision, baseline = key
+    device, runtime, precision, scenario, baseline = key
     for outcome in ("pass", "inconclusive"):
         able = [one for one in found if one["outcome"] == outcome and one["times"]]
         if able:
@@ -111,12 +83,13 @@ def _recommendation(key: tuple[Any, ...], found: Sequence[dict[str, Any]]) -> di
         "device": device,
         "runtime": runtime,
         "precision": precision,
+        "scenario": scenario,
         "baseline": baseline,
         "variant": chosen["variant"] if chosen else None,
         "proven": proven,
         "share": chosen["share"] if chosen else None,
         "as_fast": [one["variant"] for one in rivals],
-        "reason": _reason(chosen, rivals, proven, found),
+        "reason": NO_RATIO if scenario == wire.SERVER else _reason(chosen, rivals, proven, found),
         "candidates": list(found),
     }
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from agents import wire
 from reports import launchwise, server, stats, sustained
 from reports.estimate import Estimate
 from reports.evaluated import put_evaluation
 from reports.executed import put_executed
-from reports.flags import evaluation_flags, execution_flags, file_flags, flags
+from reports.flags import all_of, execution_flags
 from reports.gates import FLOWING, WAITING, WATCHED
 from reports.index import Index, Taken
 from reports.memory import put_memory
@@ -22,6 +22,7 @@ from reports.stats import NS_PER_MS
 
 OUT_OF_BUDGET = "the board-time budget ended before its first launch"
 UNTOLD = "the runtime does not tell"
+NO_REASON = "no reason was recorded"
 NO_POWER_SENSOR = "no power sensor was read"
 NOT_COUNTED = "preemptions were not counted"
 NO_TIME = "the mean time is zero"
@@ -32,14 +33,14 @@ def result_row(found: Index, record: CellRecord, baseline: CellRecord | None) ->
     """The row of one cell; `baseline` is the cell that its accuracy is held against."""
     launches = launchwise.of_cell(found, record.device, record.cell["id"])
     good = [taken for taken in launches if taken.counts]
-    status, reason = _status(found, record, launches, good)
+    status, reason, log = _status(found, record, launches, good)
     builder = RowBuilder(_identity(record))
     executed = _executed(found, record, good)
     builder.put("precision_executed", executed.pop("precision"), reason or UNTOLD)
     for key, value in executed.items():
         builder.put(f"executed.{key}", value, reason or UNTOLD)
     put_executed(builder, found.event(record), record.cell, reason)
-    builder.row |= {"status": status, "reason": reason, "launches": len(good)}
+    builder.row |= {"status": status, "reason": reason, "log": log, "launches": len(good)}
     builder.row["samples"] = sum(_samples(taken) for taken in good)
     _put_streams(builder, good, reason)
     _put_latency(builder, record.cell, good, reason)
@@ -54,23 +55,10 @@ def result_row(found: Index, record: CellRecord, baseline: CellRecord | None) ->
     put_evaluation(builder, assessed, record.reason if record.status != "ok" else None)
     builder.put("energy_mj", None, NO_POWER_SENSOR)
     builder.put_noise(noise_row(found, record, good), variance_row(good), reason)
-    event, noise = found.event(record), builder.row["noise"]
-    told = flags(record.cell, launches, good, event, noise)
-    artifact = _artifact(found, record)
-    otherwise = list(execution_flags(record.cell, event, artifact, builder.row))
-    builder.put("executed.flags", otherwise)
-    builder.row["flags"] = [
-        *told,
-        *otherwise,
-        *file_flags(artifact),
-        *evaluation_flags(assessed, found.preprocessed_apart),
-    ]
+    builder.put("executed.flags", list(execution_flags(found, record, builder.row)))
+    builder.row["flags"] = all_of(found, record, launches, assessed, builder.row)
     builder.row["reasons"] = builder.reasons
     return builder.row
-
-
-def _artifact(found: Index, record: CellRecord) -> ArtifactRecord | None:
-    return found.run.artifacts.get(record.cell["artifact"])
 
 
 def _identity(record: CellRecord) -> Row:
@@ -91,36 +79,49 @@ def _identity(record: CellRecord) -> Row:
     }
 
 
+class _State(NamedTuple):
+    """How a cell ended; what has no result has a reason, and what broke the end of its log."""
+
+    status: wire.Status
+    reason: str | None
+    log: Sequence[str] = ()
+
+
 def _status(
     found: Index, record: CellRecord, launches: Sequence[Taken], good: Sequence[Taken]
-) -> tuple[wire.Status, str | None]:
+) -> _State:
     """A cell is ok with one good launch; otherwise the first thing that went wrong counts."""
     if good:
-        return "ok", None
+        return _State("ok", None)
     if record.status != "ok":
-        return record.status, record.reason or "no reason was recorded"
+        return _State(record.status, record.reason or NO_REASON)
     for taken in launches:
         if taken.launch["status"] != "ok":
-            return taken.launch["status"], taken.launch["reason"] or "no reason was recorded"
+            return _broken(taken.launch)
         if taken.invalid is not None:
-            return "invalid", taken.invalid
+            return _State("invalid", taken.invalid)
     if launches:
-        return "invalid", "its launches hold no samples"
+        return _State("invalid", "its launches hold no samples")
     return _never_launched(found, record)
 
 
-def _never_launched(found: Index, record: CellRecord) -> tuple[wire.Status, str]:
+def _broken(what: wire.CellLaunch | wire.EvaluationEvent) -> _State:
+    # Runs that were stored earlier have no log.
+    return _State(what["status"], what["reason"] or NO_REASON, what.get("log", []))
+
+
+def _never_launched(found: Index, record: CellRecord) -> _State:
     event = found.event(record)
     if event is not None and event["status"] != "ok":
-        return event["status"], event["reason"] or "its evaluation failed without a reason"
+        return _broken(event)
     device = found.devices.get(record.device)
     if device is not None and device.status == "failed":
-        return "failed", f"the device failed: {device.reason or 'no reason was recorded'}"
+        return _State("failed", f"the device failed: {device.reason or NO_REASON}")
     if device is not None and device.status == "running":
-        return "invalid", "not measured yet: the device is still running"
+        return _State("invalid", "not measured yet: the device is still running")
     if device is not None and device.reason:
-        return "invalid", f"never launched: {device.reason}"
-    return "invalid", OUT_OF_BUDGET
+        return _State("invalid", f"never launched: {device.reason}")
+    return _State("invalid", OUT_OF_BUDGET)
 
 
 def _executed(found: Index, record: CellRecord, good: Sequence[Taken]) -> dict[str, Any]:
@@ -130,8 +131,16 @@ def _executed(found: Index, record: CellRecord, good: Sequence[Taken]) -> dict[s
     told: dict[str, str | None] = {}
     for key in ("precision", "threads", "provider", "runtime_version", "note"):
         values = {str(source[key]) for source in sources if source.get(key) is not None}
-        told[key] = " / ".join(sorted(values)) or None
+        told[key] = " / ".join(sorted(_longest(values))) or None
     return told
+
+
+def _longest(told: set[str]) -> Iterator[str]:
+    """Leave out what is part of something else that is told: an evaluation tells most."""
+    for text in told:
+        parts = set(text.split("; "))
+        if not any(parts < set(other.split("; ")) for other in told):
+            yield text
 
 
 def _samples(taken: Taken) -> int:

@@ -41,7 +41,6 @@ class Robustness:
     """Every set of one evaluation, and the means over them."""
 
     rows: list[dict[str, Any]]  # one a corruption and severity
-    corruptions: list[dict[str, Any]]  # one a corruption: means over its severities
     values: dict[str, Estimate]  # top1, top1_drop, clean_drop, mce
     sets: int  # that the means are over
 
@@ -60,7 +59,7 @@ def robustness(ours: Answers, theirs: Answers | str) -> Robustness | str:
     mine = rights(ours)
     base = theirs if isinstance(theirs, str) else rights(theirs)
     rows, values = _rows(ours, mine, base), _means(ours, mine, base)
-    return Robustness(rows, _by_corruption(mine, base), values, len(mine))
+    return Robustness(rows, values, len(mine))
 
 
 def rights(found: Answers) -> Rights:
@@ -149,8 +148,13 @@ def _put_drops(made: Mapping[Key, dict[str, Any]], mine: Rights, name: str, othe
 
 
 def _means(ours: Answers, mine: Rights, base: Rights | str) -> dict[str, Estimate]:
-    """Means over severities, then over corruptions, as each corruption counts alike."""
-    why = _not_alike(mine, mine)
+    """Means over severities, then over corruptions, as each corruption counts alike.
+
+    Without all sets that were asked for they would not be those of other evaluations.
+    """
+    asked = len(ours.corrupted)
+    lost = asked - len(mine)
+    why = f"{lost} of {asked} sets have no answers" if mine and lost else _not_alike(mine, mine)
     if why:
         return dict.fromkeys(("top1", "clean_drop", "top1_drop", "mce"), Estimate.missing(why))
     right = _mean_right(mine)
@@ -168,28 +172,6 @@ def _means(ours: Answers, mine: Rights, base: Rights | str) -> dict[str, Estimat
     common = {key: base[key] for key in mine}
     drop = _share(_mean_right(common) - right, -1.0)
     return found | {"top1_drop": drop, "mce": error_ratio(mine, common)}
-
-
-def _by_corruption(mine: Rights, base: Rights | str) -> list[dict[str, Any]]:
-    """The mean over the severities of each corruption, and its drop against the baseline."""
-    made = []
-    for corruption in _names(mine):
-        keys = [key for key in mine if key[0] == corruption]
-        own = {key: mine[key] for key in keys}
-        row: dict[str, Any] = {"corruption": corruption, "severities": [key[1] for key in keys]}
-        why = _not_alike(own, own)
-        mean = Estimate.missing(why) if why else _share(1 - _errors(own, keys), 0.0)
-        why = why or (base if isinstance(base, str) else _not_alike(own, base))
-        lost = Estimate.missing(why or "there is no baseline")
-        if not why and not isinstance(base, str):
-            lost = _share(_errors(own, keys) - _errors(base, keys), -1.0)
-        made.append(row | _told("top1", mean) | _told("top1_drop", lost))
-    return made
-
-
-def _told(name: str, estimate: Estimate) -> dict[str, Any]:
-    ends = list(estimate.interval) if estimate.interval else None
-    return {name: estimate.value, f"{name}_ci": ends, f"{name}_reason": estimate.reason}
 
 
 def _not_alike(mine: Rights, base: Rights) -> str | None:
@@ -252,9 +234,9 @@ def _of_other_heads(ours: Answers, theirs: Answers | str) -> Robustness:
         if name:
             row |= {name: value, f"{name}_drop": drop, "reason": reason}
         rows.append(row)
-    missing = Estimate.missing("the study has no labelled dataset")
+    missing = Estimate.missing("of boxes and pixels each set has a value, but no mean")
     values = dict.fromkeys(("top1", "clean_drop", "top1_drop", "mce"), missing)
-    return Robustness(rows, [], values, 0)
+    return Robustness(rows, values, 0)
 
 
 def _other_value(found: Answers, key: Key) -> tuple[str | None, float | None, str | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,8 @@ class RowBuilder:
         place = self.row
         for parent in parents:
             place = place.setdefault(parent, {})
+        if not _sound(value):
+            value, reason = None, reason or "it is not a finite number"
         place[last] = value
         if value is None:
             self.reasons[path] = reason or "not measured"
@@ -55,6 +58,13 @@ class RowBuilder:
             self.put("variance", None, reason or variance)
         else:
             self.put("variance", variance)
+
+
+def _sound(value: Any) -> bool:
+    """Whether a number, or each end of an interval, is one that JSON can hold."""
+    if isinstance(value, list):
+        return all(map(_sound, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def because(estimate: Estimate, reason: str | None) -> Estimate:

@@ -8,6 +8,8 @@ from typing import Any
 
 from agents import wire
 
+MANIFEST = "edgeproof.variant/1"
+
 
 @dataclass(frozen=True)
 class DeviceRecord:
@@ -39,6 +41,12 @@ class ArtifactRecord:
     provenance: Mapping[str, Any] | None = None
     # Layer by layer, as harness.variants.zeros tells; null in runs of before it did.
     zeros: Mapping[str, Any] | None = None
+
+
+def manifest_of(artifact: ArtifactRecord | None) -> Mapping[str, Any]:
+    """How a file was made, by its manifest; empty without one, and for other JSON beside a file."""
+    found = (artifact.provenance if artifact else None) or {}
+    return found if found.get("schema") == MANIFEST else {}
 
 
 @dataclass(frozen=True)
@@ -97,3 +105,4 @@ class Run:
     labels: Sequence[int] | None  # of the dataset, in its order
     # Its boxes instead, of each sample: class, x1, y1, x2, y2 in pixels of the models' input.
     boxes: Sequence[Sequence[Sequence[float]]] | None = None
+    dataset: str | None = None  # sha256 of all its sets

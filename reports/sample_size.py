@@ -10,6 +10,7 @@ from scipy import stats
 
 from reports.estimate import Estimate
 from reports.gates import Limit
+from reports.sequential import ALPHA
 from reports.shares import fewest_unseen, normal, paired_variance, unseen
 
 POWER = 0.9
@@ -44,20 +45,25 @@ def undecidable(limit: Limit, samples: int) -> str | None:
     return None
 
 
-def prescribe(estimate: Estimate, limit: Limit, row: Mapping[str, Any]) -> str | None:
+def prescribe(
+    estimate: Estimate, limit: Limit, row: Mapping[str, Any], gates: int = 1
+) -> str | None:
     """How many samples an inconclusive gate on accuracy would have taken; null where unknown.
 
     n = ((z s_0 + z_power s_1) / (value - limit))^2 with 90% power, if the value is the true one.
     s_0 and s_1 are a sample's standard deviation if the limit and if the value were true: of a
     paired drop from the discordant samples (Nam, Biometrics 53, 1997, 1422-1430; at the limit as
     Tango has it), of others what explains the width of their interval. And never fewer than it
-    takes if no answer changed.
+    takes if no answer changed. z is that of the 95% interval for a pass; a fail shares its error
+    with that of so many gates.
     """
     samples = _samples(limit, row["accuracy"])
     if not samples or estimate.value is None or estimate.interval is None:
         return None
     at_limit, at_value = _spreads(estimate, limit, row["accuracy"], samples)
-    reach = normal() * at_limit + float(stats.norm.ppf(POWER)) * at_value
+    beyond = (estimate.value > limit.value) == (limit.bound == "max")
+    z = normal(1 - 2 * ALPHA / gates) if beyond else normal()
+    reach = z * at_limit + float(stats.norm.ppf(POWER)) * at_value
     distance = abs(estimate.value - limit.value)
     if reach**2 >= MOST_SAMPLES * distance**2:
         return f"the value lies on the limit: {MOST_SAMPLES:,} samples would not decide"

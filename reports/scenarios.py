@@ -9,11 +9,9 @@ from agents import wire
 
 
 def parameters(study: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The study's entry of a scenario; older documents hold bare names."""
-    for entry in study.get("scenarios") or []:
-        if isinstance(entry, Mapping) and entry.get("name") == name:
-            return entry
-    return {"name": name}
+    """The study's entry of a scenario; empty without one."""
+    entries = study.get("scenarios") or []
+    return next((entry for entry in entries if entry["name"] == name), {})
 
 
 def inputs(study: Mapping[str, Any], cell: wire.Cell, launch: wire.CellLaunch) -> int | None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reports.answers import Answers, Floats
+from reports.answers import NO_MASKS, Answers, Floats
 from reports.resampling import Resampled, mean_known, replicates
 
 Pixels = Sequence[Sequence[Sequence[int]]]  # per sample and class: class, right, claimed, missed
@@ -52,10 +52,10 @@ def point(pixels: Pixels) -> float | None:
 def segmented(found: Answers) -> Resampled | str:
     """What an evaluation segmented in the clean set, or why that is not known."""
     if found.clean is None:
-        return found.reason or "the study has no dataset with masks"
+        return found.reason or NO_MASKS
     pixels = found.clean["pixels"]
     if pixels is None:
-        return found.clean["reason"] or "the study has no dataset with masks"
+        return found.clean["reason"] or NO_MASKS
     value = point(pixels)
     if value is None:
         return "the dataset's masks hold no class"

@@ -72,12 +72,20 @@ def credible_interval(
 def score_interval(
     right: ArrayLike, total: ArrayLike, confidence: float = CONFIDENCE
 ) -> tuple[Floats, Floats]:
-    """Ends of Wilson's score intervals of shares, as `reports.stats.proportion` has them."""
+    """Ends of Wilson's score intervals of shares right / total (JASA 22, 1927)."""
     k, n = np.asarray(right, np.float64), np.asarray(total, np.float64)
     z2 = normal(confidence) ** 2
     centre = (k + z2 / 2) / (n + z2)
     half = np.sqrt(z2) / (n + z2) * np.sqrt(k * (n - k) / n + z2 / 4)
     return np.where(k > 0, centre - half, 0.0), np.where(k < n, centre + half, 1.0)
+
+
+def score_share(right: int, total: int, confidence: float = CONFIDENCE) -> Estimate:
+    """A share with Wilson's score interval."""
+    if not total:
+        return Estimate.missing("no samples")
+    low, high = score_interval(right, total, confidence)
+    return Estimate(right / total, (float(low), float(high)))
 
 
 def exact_share(right: int, total: int) -> Estimate:

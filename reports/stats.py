@@ -217,14 +217,6 @@ def log_ratio(candidate: Samples, baseline: Samples, name: str) -> float | None:
     return math.log(above / below) if above > 0 and below > 0 else None
 
 
-def proportion(right: int, total: int, confidence: float = CONFIDENCE) -> Estimate:
-    """A share of right answers with Wilson's score interval (Wilson 1927)."""
-    if not total:
-        return Estimate.missing("no labelled samples")
-    interval = stats.binomtest(right, total).proportion_ci(confidence, method="wilson")
-    return Estimate(right / total, (float(interval.low), float(interval.high)))
-
-
 def _pool(launches: Sequence[Samples]) -> Samples:
     return np.concatenate(launches) if launches else np.empty(0)
 

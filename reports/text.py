@@ -55,7 +55,7 @@ def with_interval(value: float | None, ends: Sequence[float] | None, digits: int
 def alike(value: float, ends: Sequence[float], digits: int = 3) -> tuple[str, str, str]:
     """A value and the ends of its interval, all with as many decimals as tell the ends apart."""
     width = abs(ends[1] - ends[0])
-    if not abs(value) >= 1e-4 or not 0 < width < math.inf:
+    if not abs(value) >= 1e-4 or not 10**-MOST_DECIMALS <= width < math.inf:
         return number(value, digits), number(ends[0], digits), number(ends[1], digits)
     leading = number(value, digits).partition(".")[2]
     decimals = min(MOST_DECIMALS, max(len(leading), -math.floor(math.log10(width))))

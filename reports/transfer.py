@@ -5,26 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.curves import settings
-from reports.families import baseline_of, recipe_of
+from reports.families import recipe_of
 from reports.findings import lead
 from reports.gates import Ratios
+from reports.places import one_each
+from reports.targets import Measured
 
 Row = Mapping[str, Any]
 
 
-def transfer(study: Row, rows: Sequence[Row], ratios: Ratios) -> list[dict[str, Any]]:
+def transfer(measured: Measured) -> list[dict[str, Any]]:
     """One entry for each recipe that was measured in several places; empty without any.
 
     A place is a network (the baseline that a variant was made from) on a device in a runtime.
     `spread` is the largest over the smallest ratio, null with fewer than two.
     """
     found: dict[str, list[dict[str, Any]]] = {}
-    for row in settings(rows):
-        network = baseline_of(study, row["variant"])
+    for row in one_each(measured.rows):
+        network = measured.baseline(row)
         if network != row["variant"] and row["artifact"]:
-            recipe = recipe_of(study, row["variant"]) or row["variant"]
-            found.setdefault(recipe, []).append(_place(row, network, ratios))
+            recipe = recipe_of(measured.study, row["variant"]) or row["variant"]
+            found.setdefault(recipe, []).append(_place(row, network, measured.ratios))
     several = len({(p["network"], p["device"]) for places in found.values() for p in places}) > 1
     return [_entry(recipe, places) for recipe, places in found.items()] if several else []
 

@@ -13,10 +13,11 @@ from reports.estimate import Estimate
 from reports.families import baseline_of, is_twin
 from reports.gates import METRICS, Limit, Outcome, Ratios, Row, judge, limits
 from reports.index import Index, index
-from reports.multiplicity import settle
+from reports.multiplicity import holm, proof_beyond, settle
 from reports.power import prescribe
 from reports.run import CellRecord, Run
 from reports.sequential import Decision, Looks, Rule
+from reports.text import counted
 from reports.waivers import Waiver, ceiling, in_force, waiver_of
 
 LOOKS: Mapping[str, Looks] = {
@@ -48,6 +49,15 @@ class Question:
         """Whether launches decide it at looks; a sustained load lasts too long for so many."""
         launchwise_metric = METRICS[self.gate.metric].launchwise is not None
         return launchwise_metric and self.row["scenario"] != wire.SUSTAINED
+
+    @property
+    def by_interval(self) -> bool:
+        """Whether its 95% interval decides it."""
+        return METRICS[self.gate.metric].noisy and not self.looked_at and self.row["status"] == "ok"
+
+    def read(self, ratios: Ratios) -> Estimate:
+        """The value that its cell has."""
+        return METRICS[self.gate.metric].read(self.row, ratios)
 
     def decision(self) -> Decision | None:
         """What the launches say so far; null for other metrics and without a launch."""
@@ -109,6 +119,7 @@ def verdicts(found: Index, rows: Sequence[Row], compared: Sequence[Row]) -> list
     asked = questions(found, rows, measure.get("effort", "standard"))
     decisions = _settled(asked)
     ratios = to_baseline(compared)
+    chance = _by_chance(asked, ratios)
     told = []
     for limit in limits(found.run.study.get("gates") or []):
         for device in found.devices:
@@ -117,7 +128,7 @@ def verdicts(found: Index, rows: Sequence[Row], compared: Sequence[Row]) -> list
                 for at, question in enumerate(asked)
                 if question.gate == limit and question.row["device"] == device
             ]
-            told += [_verdict(asked[at], decisions.get(at), ratios) for at in mine]
+            told += [_verdict(asked[at], decisions.get(at), ratios, chance.get(at)) for at in mine]
             if not mine:
                 told.append(_nobody(limit, device))
     return told
@@ -130,10 +141,23 @@ def _settled(asked: Sequence[Question]) -> dict[int, Decision]:
     return dict(zip(decided, settle(list(decided.values())), strict=True))
 
 
-def _verdict(question: Question, decision: Decision | None, ratios: Ratios) -> dict[str, Any]:
+def _by_chance(asked: Sequence[Question], ratios: Ratios) -> dict[int, int]:
+    """Of gates that go by an interval those whose fail so many gates explain, by position."""
+    p_values = {
+        at: proof_beyond(one.read(ratios), one.limit, one.row["launches"])
+        for at, one in enumerate(asked)
+        if one.by_interval
+    }
+    adjusted = zip(p_values, holm(list(p_values.values())), strict=True)
+    return {at: len(p_values) for at, p_value in adjusted if p_value > sequential.ALPHA}
+
+
+def _verdict(
+    question: Question, decision: Decision | None, ratios: Ratios, by_chance: int | None
+) -> dict[str, Any]:
     limit, row = question.limit, question.row
     metric = METRICS[limit.metric]
-    estimate, advice = metric.read(row, ratios), None
+    estimate, advice = question.read(ratios), None
     if row["status"] != "ok":
         outcome: Outcome = "inconclusive"
         reason = f"{row['status']}: {row['reason']}"
@@ -142,10 +166,13 @@ def _verdict(question: Question, decision: Decision | None, ratios: Ratios) -> d
         reason, advice = decision.reason, _advice(question, decision)
     else:
         outcome, reason = judge(estimate, limit, metric.noisy)
+        if outcome == "fail" and by_chance:
+            outcome = "inconclusive"
+            reason = f"beyond the limit by itself, but not for {counted(by_chance, 'gate')} at once"
         if question.looked_at and outcome != "inconclusive":
             outcome, reason = "inconclusive", "no launch holds enough samples"
         if outcome == "inconclusive":
-            advice = sample_size.prescribe(estimate, limit, row)
+            advice = sample_size.prescribe(estimate, limit, row, by_chance or 1)
     told = f"{reason}; {advice}" if advice else reason
     judged = _row(question.gate, row["device"], row, estimate, outcome, told)
     return judged | {"limit": limit.value, "prescription": advice, "waiver": _waiver(question)}

@@ -6,8 +6,9 @@ preferred first), LACKS (phrases by which the runtime says that it cannot do wha
 of it: an operator, a newer format, another batch), TARGETS (where and how it can run a model, the
 usual one first) and `load(path, cell, streams, trace)`, which returns a Session; so many of them,
 the others made by its `another`, may run at the same time with the cell's threads each.
-TARGET_REQUIRES may say what a target installs instead. A Session may have a method `memory()`, for
-those fields of wire.Account that the runtime tells; it is asked last of all, after `executed`.
+TARGET_REQUIRES may say what a target installs instead, COMPILES which targets may compile a model
+for minutes while they load it. A Session may have a method `memory()`, for those fields of
+wire.Account that the runtime tells; it is asked last of all, after `executed`.
 
 A study names a runtime by a label, NAME or NAME:TARGET. A target that the device lacks is an
 UnsupportedError which says what would bring it: nothing falls back to another one in silence.
@@ -46,7 +47,7 @@ class Session(Protocol):
     def executed(self) -> wire.Executed:
         """Read back what really ran, threads per stream; called once, after an inference.
 
-        With trace it holds the layers, timed over all inferences but the first.
+        With trace it holds the layers, timed over as many inferences as there were but the first.
         """
 
     def another(self) -> Session:

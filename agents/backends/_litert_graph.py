@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Dict, List, Optional, Set
+from typing import Any, Dict, List, Optional, Set, Tuple
 
 from agents import wire
 from agents.backends._litert_delegates import BUILTIN
@@ -34,26 +34,48 @@ def layers(
     ]
 
 
+def described(interpreter: Any) -> Tuple[Dict[int, Any], Dict[int, str]]:
+    """Read the types and the names of tensors, by index.
+
+    The interpreter's own list of details kills tflite-runtime where a tensor is sparse.
+    """
+    inner = interpreter._interpreter
+    types: Dict[int, Any] = {}
+    for at in range(inner.NumTensors(0)):
+        try:
+            types[at] = inner.TensorType(at, 0)
+        except ValueError:  # scratch space has no type
+            continue
+    return types, {at: inner.TensorName(at, 0) for at in types}
+
+
 def of_the_file(operators: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
     """Leave out the nodes that stand for a delegate."""
     return [operator for operator in operators if operator["op_name"] != "DELEGATE"]
 
 
 def taken(operators: List[Dict[str, Any]]) -> Set[int]:
-    """Find the operators that delegates run: from what each gives back to what it takes.
+    """Find the operators that delegates run."""
+    return set().union(*parts(operators))
+
+
+def parts(operators: List[Dict[str, Any]]) -> List[Set[int]]:
+    """Find the operators of each delegate: from what it gives back to what it takes.
 
     The interpreter lists a node for each delegate after the operators, which stay in the list.
     """
     makers = {int(made): one for one in of_the_file(operators) for made in one["outputs"]}
-    found: Set[int] = set()
+    found: List[Set[int]] = []
     for node in (one for one in operators if one["op_name"] == "DELEGATE"):
+        part: Set[int] = set()
         given, wanted = {int(at) for at in node["inputs"]}, [int(at) for at in node["outputs"]]
         while wanted:
             maker = makers.get(wanted.pop())
-            if maker is None or maker["index"] in found:
+            if maker is None or maker["index"] in part:
                 continue
-            found.add(maker["index"])
+            part.add(maker["index"])
             wanted += [int(at) for at in maker["inputs"] if int(at) not in given]
+        found.append(part)
     return found
 
 

@@ -52,6 +52,11 @@ def layers(events: List[Dict[str, Any]]) -> List[wire.LayerRun]:
     return list(nodes.values())
 
 
+def warm(events: List[Dict[str, Any]]) -> int:
+    """Count the inferences but the first."""
+    return max(0, len(inferences(events)) - 1)
+
+
 def activation_bytes(events: List[Dict[str, Any]]) -> Optional[int]:
     """The most in use in the arena beyond what was before the first node, as packed weights are.
 

@@ -30,6 +30,8 @@ BRINGS = {
     "board's own)",
     OPENVINO: "onnxruntime-openvino, or " + OWN_BUILD,
 }
+# What onnxruntime-gpu says where TensorRT is not installed, before it tries any other provider.
+NO_TENSORRT = "Please install TensorRT libraries"
 # How a line of the log begins, which may hold another one.
 LOG = re.compile(r"^.*\[(E:|ERROR)[^\]]*\]\s*")
 
@@ -65,7 +67,13 @@ def opened(path: str, cell: wire.Cell, streams: int, options: Any) -> Any:
     wants += [(provider_of(other), {}) for other in others]
     heard: ContextManager[List[str]] = nullcontext([]) if target == CPU else overheard()
     with heard as said:
-        session = ort.InferenceSession(path, options, providers=wants, enable_fallback=0)
+        try:
+            session = ort.InferenceSession(path, options, providers=wants, enable_fallback=0)
+        except RuntimeError as error:
+            if NO_TENSORRT not in str(error):
+                raise
+            reason = "{} does not start here: it needs {}".format(wanted, BRINGS[target])
+            raise UnsupportedError(reason) from None
     if wanted not in session.get_providers():
         needs = "; it needs " + BRINGS[target] if target in ON_GPU else ""
         raise UnsupportedError(

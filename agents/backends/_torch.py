@@ -10,7 +10,6 @@ from typing import Any, Callable, Dict, List, Optional
 from agents import wire
 from agents.backends import UnsupportedError
 
-TRACED = 10  # inferences of which the times of layers are the mean
 AMPERE = (8, 0)
 PRECISIONS = {
     "float": "fp32",
@@ -124,18 +123,18 @@ def compressed(module: Any, name: str) -> bool:
     return True
 
 
-def layers(infer: Callable[[], Any], device: str) -> List[wire.LayerRun]:
-    """Run some inferences under the profiler; returns the outermost operators, in order."""
+def layers(infer: Callable[[], Any], device: str, runs: int) -> List[wire.LayerRun]:
+    """Run so many inferences under the profiler; returns the outermost operators, in order."""
     from torch.profiler import ProfilerActivity, profile
 
     kinds = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (device == "cuda")
     with profile(activities=kinds, record_shapes=True) as profiled:
-        for _ in range(TRACED):
+        for _ in range(runs):
             infer()
     outer = [event for event in profiled.events() if is_operator(event) and not inside(event)]
-    count = len(outer) // TRACED
-    runs = [outer[at : at + count] for at in range(0, count * TRACED, count)] if count else []
-    return [layer_run(at, same, device) for at, same in enumerate(zip(*runs))]
+    count = len(outer) // runs
+    each = [outer[at : at + count] for at in range(0, count * runs, count)] if count else []
+    return [layer_run(at, same, device) for at, same in enumerate(zip(*each))]
 
 
 def is_operator(event: Any) -> bool:

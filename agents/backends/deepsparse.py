@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from copy import copy
-from typing import Any, Callable, Dict, List
+from typing import Any, Dict, List
 
 from agents import wire
 from agents.backends import UnsupportedError, _deepsparse, by_name, dominant, onnxruntime
+from agents.backends._traced import Traced
 
 # Importing DeepSparse looks up where it is and reports its use, which no measured board should do.
 os.environ["NM_DISABLE_ANALYTICS"] = "1"
@@ -23,14 +24,13 @@ FORMATS = ("onnx",)
 LACKS = (*onnxruntime.LACKS, "Unable to determine instruction set", "ai.onnx.ml")
 TARGETS = ("cpu",)
 
-TRACED = 10  # inferences of which the times of layers are the mean
 DTYPES = tuple(onnxruntime.TYPES.values())
 
 
 class DeepSparseSession:
     """One engine, compiled for the cell's batch; streams share it and run side by side."""
 
-    infer: Callable[[], Any]
+    infer: Any
     native_ns = None  # the engine has no clock of its own
 
     def __init__(self, path: str, cell: wire.Cell, streams: int, trace: bool) -> None:
@@ -64,18 +64,18 @@ class DeepSparseSession:
         def infer() -> None:
             self.results = run(inputs, False)  # not looked through: types and shapes are known
 
-        self.infer = infer
+        self.infer = Traced(infer) if self.trace else infer
 
     def outputs(self) -> List[Any]:
         """Return the outputs of the last call."""
         return self.results
 
     def layers(self) -> List[_deepsparse.Layer]:
-        """Have the file analysed: compiled once more, it runs with its layers timed."""
+        """Have the file analysed: compiled once more, it runs as often with its layers timed."""
         from deepsparse.engine import model_debug_analysis
 
-        batch, threads = self.cell["batch"], self.cell["threads"]
-        told = model_debug_analysis(self.path, self.inputs, batch, threads, TRACED, 1)
+        batch, threads, runs = self.cell["batch"], self.cell["threads"], self.infer.warm
+        told = model_debug_analysis(self.path, self.inputs, batch, threads, runs, 1)
         return _deepsparse.layers(self.path, told)
 
     def another(self) -> DeepSparseSession:
@@ -85,7 +85,8 @@ class DeepSparseSession:
     def executed(self) -> wire.Executed:
         """Report the share of operators that were compiled; of a traced session each layer."""
         share = self.engine.fraction_of_supported_ops
-        layers = self.layers() if self.trace else []
+        traced = self.infer.warm if self.trace else 0
+        layers = self.layers() if traced else []
         precision, note = dominant(_deepsparse.precisions(layers))
         rest = "{:.0%} of operators are compiled, the rest runs in a precision that is not told"
         notes = [note, rest.format(share) if share < 1 else None]
@@ -95,7 +96,8 @@ class DeepSparseSession:
             "provider": ",".join(["DeepSparse"] * (share > 0) + [_deepsparse.INNER] * (share < 1)),
             "runtime_version": self.version,
             "note": "; ".join(text for text in notes if text) or None,
-            "layers": [layer.run for layer in layers] if self.trace else None,
+            "layers": [layer.run for layer in layers] if traced else None,
+            "traced": traced or None,
         }
 
 

@@ -75,6 +75,7 @@ class ExecuTorchSession:
             "runtime_version": version("executorch"),
             "note": NOT_TOLD,
             "layers": None,
+            "traced": None,
         }
 
 

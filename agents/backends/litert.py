@@ -18,12 +18,16 @@ from agents.backends._litert_delegates import (
 )
 from agents.backends._litert_graph import (
     COMPUTE,
+    described,
     hybrid_note,
     layer_precisions,
     layers,
     of_the_file,
     taken,
 )
+from agents.backends._litert_kernels import timed
+from agents.backends._litert_profile import Profile, UnavailableError, port, profiled, sha256
+from agents.backends._traced import Traced
 
 MODULE = "ai_edge_litert.interpreter"
 REQUIRES = ("ai-edge-litert",)
@@ -36,6 +40,11 @@ LACKS = (
 )
 
 TARGETS = (XNNPACK, BARE, EXTERNAL)
+
+# Where times and kernels come from: another library of the same release, told to use the same
+# delegate and threads. That it does shows in its outputs.
+PROFILED = "times and kernels by LiteRT's compiled model"
+DIFFERING = ", whose outputs are not the interpreter's: it may have run other kernels"
 
 DTYPES = ("float32", "float16", "int8", "uint8", "int16", "int32", "int64", "bool")
 
@@ -69,7 +78,8 @@ class InterpreterSession:
             raise UnsupportedError(
                 "the model refuses the cell's shapes: {}".format(error)
             ) from None
-        self.infer = self.interpreter.invoke
+        invoke = self.interpreter.invoke
+        self.infer: Any = Traced(invoke) if trace else invoke
 
     def bind(self, arrays: Dict[str, Any]) -> None:
         """Copy the inputs into the arena, where they stay from inference to inference."""
@@ -110,22 +120,59 @@ class InterpreterSession:
         if not delegated and self.cell["target"] == EXTERNAL:
             raise UnsupportedError("the delegate takes none of the {} operators".format(count))
         compute = [layer for layer in operators if layer["op_name"] in COMPUTE]
-        tensors = {tensor["index"]: tensor for tensor in self.interpreter.get_tensor_details()}
-        dtypes = {at: numpy_name(tensor["dtype"]) for at, tensor in tensors.items()}
+        types, names = described(self.interpreter)
+        dtypes = {at: numpy_name(dtype) for at, dtype in types.items()}
         precision, note = dominant(layer_precisions(compute, dtypes))
         notes = [note, hybrid_note(compute, dtypes)]
         if delegated < count and self.cell["target"] != BARE:
             notes.append("the delegate takes {} of {} operators".format(delegated, count))
         delegate = PROVIDERS[self.cell["target"]]
-        names = {at: tensor["name"] for at, tensor in tensors.items()}
+        ran = layers(operators, names, dtypes, delegate) if self.trace else None
+        traced = None
+        if ran is not None and self.infer.warm:
+            try:
+                profile = self.profile()
+                ran, traced = timed(ran, operators, profile.events), self.infer.warm
+                notes.append(PROFILED if self.gives(profile) else PROFILED + DIFFERING)
+            except UnavailableError as missing:
+                notes.append("operators are not timed: {}".format(missing))
         return {
             "precision": precision,
             "threads": None,  # the interpreter does not tell
             "provider": delegate if delegated else BUILTIN,
             "runtime_version": package_version(self.package),
             "note": "; ".join(part for part in notes if part) or None,
-            "layers": layers(operators, names, dtypes, delegate) if self.trace else None,
+            "layers": ran,
+            "traced": traced,
         }
+
+    def profile(self) -> Profile:
+        """Have as many inferences as were traced timed operator by operator."""
+        if self.cell["target"] == EXTERNAL:
+            raise UnavailableError("the profiler knows no other delegates")
+        inputs, outputs = (
+            {one["name"]: port(self.interpreter.get_tensor(one["index"]), fed) for one in details}
+            for details, fed in (
+                (self.interpreter.get_input_details(), True),
+                (self.interpreter.get_output_details(), False),
+            )
+        )
+        request = {
+            "path": self.path,
+            "builtin": self.cell["target"] == BARE,
+            "threads": self.cell["threads"],
+            "runs": self.infer.warm,
+            "inputs": inputs,
+            "outputs": outputs,
+        }
+        return profiled(self.package, request, self.infer.seconds)
+
+    def gives(self, profile: Profile) -> bool:
+        """Whether a profiled run gave the very outputs of the interpreter."""
+        return all(
+            profile.outputs[detail["name"]] == sha256(self.interpreter.get_tensor(detail["index"]))
+            for detail in self.interpreter.get_output_details()
+        )
 
 
 def allocates(interpreter: Any) -> bool:

@@ -90,6 +90,7 @@ class NcnnSession:
             "runtime_version": self.ncnn.__version__,
             "note": note if real else "ncnn does not tell which layers it ran in " + asked,
             "layers": layers if self.trace else None,
+            "traced": None,
         }
 
 

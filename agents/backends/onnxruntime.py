@@ -38,6 +38,7 @@ LACKS = (
 # Execution providers. `openvino` is OpenVINO inside ONNX Runtime, on the CPU unless the device's
 # profile gives another device_type.
 TARGETS = (CPU, XNNPACK, CUDA, TENSORRT, OPENVINO)
+COMPILES = (TENSORRT,)
 # Those for NVIDIA use the CUDA and cuDNN of the board.
 TARGET_REQUIRES = {
     CUDA: ("onnxruntime-gpu; platform_machine == 'x86_64'",),
@@ -144,6 +145,7 @@ class OrtSession:
             "runtime_version": self.ort.__version__,
             "note": "; ".join(note for note in notes if note) or None,
             "layers": layers,
+            "traced": (profile.warm(events) or None) if self.trace else None,
         }
 
     def memory(self) -> Dict[str, Any]:

@@ -26,6 +26,7 @@ LACKS = (
 )
 
 TARGETS = ("cpu", "gpu", "npu")
+COMPILES = ("gpu", "npu")
 DTYPES = {
     "f32": "float32",
     "f16": "float16",
@@ -139,6 +140,7 @@ class OpenVinoSession:
             "runtime_version": self.ov.__version__,
             "note": "; ".join(part for part in (effective, note) if part),
             "layers": layers if self.trace else None,
+            "traced": max(0, self.graph.inferences - 1) or None,
         }
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 from agents import wire
 from agents.backends import _torch, by_name, dominant
+from agents.backends._traced import Traced
 
 MODULE = "torch"
 REQUIRES = ("torch>=2.9", "numpy")
@@ -22,12 +23,13 @@ LACKS = (
 # Eager: one kernel after another. cuda-2:4: half precision, weights in the 2:4 pattern compressed.
 # On a GPU an inference begins and ends in the host's memory, where requests come from.
 EAGER, COMPILED, CUDA, TWO_OF_FOUR = TARGETS = ("eager", "compiled", "cuda", "cuda-2:4")
+COMPILES = (COMPILED,)
 
 
 class TorchSession:
     """One program; streams share its weights."""
 
-    infer: Callable[[], Any]
+    infer: Any
     native_ns = None  # no clock of its own
 
     def __init__(self, path: str, cell: wire.Cell, trace: bool) -> None:
@@ -74,7 +76,8 @@ class TorchSession:
             answer = module(*sent[0], **sent[1])
             self.result = tree.tree_map(lambda tensor: tensor.to("cpu"), answer)
 
-        self.infer = torch.inference_mode()(on_cpu if device == "cpu" else on_gpu)
+        infer = torch.inference_mode()(on_cpu if device == "cpu" else on_gpu)
+        self.infer = Traced(infer) if self.trace else infer
 
     def outputs(self) -> List[Any]:
         """Copy the outputs; reals of fewer bits come as float32, which holds them exactly."""
@@ -96,8 +99,9 @@ class TorchSession:
         }
 
     def executed(self) -> wire.Executed:
-        """Report where it ran; of a traced session the operators and kernels of some inferences."""
-        layers = _torch.layers(self.infer, self.device) if self.trace else None
+        """Report where it ran; of a traced session the operators and kernels of more inferences."""
+        traced = self.infer.warm if self.trace else 0
+        layers = _torch.layers(self.infer, self.device, traced) if traced else None
         precision, note = dominant(_torch.precisions(layers or []))
         gpu = self.torch.cuda.get_device_name() if self.device == "cuda" else "CPU"
         return {
@@ -107,6 +111,7 @@ class TorchSession:
             "runtime_version": self.torch.__version__,
             "note": "; ".join(text for text in (note, self.layer_note) if text) or None,
             "layers": layers,
+            "traced": traced or None,
         }
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Dict
 
 from agents import proc
+from agents.process import SPARE_KIB
 
 if TYPE_CHECKING:
     from agents.launch import Arm
     from agents.schedule import Order
-
-# With less memory than this left a board would swap or kill, so the launch goes one at a time.
-SPARE_KIB = 64 * 1024
 
 
 def measure(arms: Dict[str, Arm], order: Order, purpose: str) -> bool:
@@ -32,7 +30,8 @@ def side_by_side(arms: Dict[str, Arm], order: Order, purpose: str) -> bool:
         worker = arms[cell].worker
         if worker is not None:
             largest = max(largest, worker.rss_kib())
-        if len(arms) > 1 and proc.meminfo()["MemAvailable"] < largest:
+        short = arms[cell].starved or proc.meminfo()["MemAvailable"] < largest
+        if len(arms) > 1 and short:
             return False
     for cell in order.warmup:
         arms[cell].warm()
@@ -40,7 +39,7 @@ def side_by_side(arms: Dict[str, Arm], order: Order, purpose: str) -> bool:
         arms[cell].block()
     for cell in order.spawn:
         arms[cell].finish()
-    return True
+    return len(arms) == 1 or not any(arm.starved for arm in arms.values())
 
 
 def one_at_a_time(arms: Dict[str, Arm], order: Order, purpose: str) -> None:

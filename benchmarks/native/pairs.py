@@ -91,6 +91,7 @@ class Pair:
             "warmup_ns": WARMUP_NS,
             "warmup_cap_ns": 8 * WARMUP_NS,
             "answer_timeout_s": TIMING["answer_timeout_s"],
+            "compile_timeout_s": TIMING["compile_timeout_s"],
         }
 
     def launch(self, ordinal: int) -> None:

@@ -13,6 +13,7 @@ from benchmarks import replay
 from benchmarks.trials.gates import HOGS, SAME, TARGETS, Findings, Gate, ratios
 from reports import stats
 from reports.estimate import Estimate
+from reports.shares import score_share
 
 # The board time that a gate may take.
 GATE_SECONDS = 60.0
@@ -24,7 +25,7 @@ Rates = Mapping[str, Row]
 
 def rate(count: int, total: int) -> Row:
     """A share with Wilson's 95% bounds; without trials it is null and its bounds say nothing."""
-    share = stats.proportion(count, total)
+    share = score_share(count, total)
     bounds = share.interval or (0.0, 1.0)
     value = None if share.value is None else round(share.value, 4)
     return {"count": count, "trials": total, "rate": value, "ci": [round(end, 4) for end in bounds]}

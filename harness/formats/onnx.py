@@ -131,6 +131,8 @@ class _Graph:
         self.tensors.update({tensor.name: tensor for tensor in graph.initializer})
         self.sparse.update({item.values.name: item for item in graph.sparse_initializer})
         for node in graph.node:
+            if not node.output:
+                raise UnreadableError(f"has a {node.op_type} without an output")
             self.makers.update(dict.fromkeys(node.output, node))
             if node.op_type == "Constant":
                 self._add_constant(node)
@@ -167,7 +169,7 @@ class _Graph:
             elif node.op_type not in TRANSPARENT:
                 break
             between.append(node)
-            name = node.input[0]
+            name = _input(node, 0)
         if name in self.seen:
             return
         for found in self._stored(name, zero, axis, block):

@@ -161,7 +161,8 @@ class _Writer:
 
     @add.register
     def _(self, operation: Split) -> None:
-        axis = self._integers(f"{operation.name}.axis", len(operation.source.positions) + 1)
+        place = np.array(len(operation.source.positions) + 1, np.int32)
+        axis = self._model.constant(f"{operation.name}.axis", place)  # OpenVINO wants a scalar
         options = schema.SplitOptionsT()
         options.numSplits = len(operation.outputs)
         outputs = [self.activation(tensor) for tensor in operation.outputs]

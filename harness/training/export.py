@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from harness.errors import InputError
 from harness.training import masks, sparsity
 from harness.training.loop import Step
 from harness.variants import manifest, mask_file
+from harness.variants.files import place
 from harness.variants.manifest import (
     Manifest,
     ParityCheck,
@@ -85,10 +85,13 @@ def export(
         file.save(draft)
         parity = _parity(draft, expected, example, path)
         if made is None:
-            _place(draft, path, {})
+            place([draft], path, None)
             return None
         taken, found = _taken(made, open_network(made.parent_file, "onnx"), file, masked)
-        _place(draft, path, found)
+        mask = manifest.mask_of(draft) if found else None
+        if mask:
+            mask_file.write(mask, found, None)
+        place([draft], path, mask)
     told = _manifest(made, path, parity, taken)
     manifest.write(told, path)
     return told
@@ -210,13 +213,3 @@ def _mask(path: Path) -> manifest.Mask | None:
     if not mask.is_file():
         return None
     return manifest.Mask(file=mask.name, sha256=manifest.sha256_of(mask))
-
-
-def _place(draft: Path, path: Path, found: Mapping[str, Array]) -> None:
-    """Bring the file and its masks to where they belong; what lay there before goes first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for old in (manifest.path_of(path), manifest.mask_of(path)):
-        old.unlink(missing_ok=True)  # a manifest must never lie beside another file than its own
-    shutil.copyfile(draft, path)
-    if found:
-        mask_file.write(manifest.mask_of(path), found, None)

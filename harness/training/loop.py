@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -69,11 +70,11 @@ def run(
 ) -> nn.Module:
     """Do all steps and return the trained network; the given one may be changed.
 
-    Seeds torch, numpy and Python once, and makes torch deterministic. With `checkpoints`, a folder
-    for this run alone, a checkpoint is written after each preparation, epoch and ending, and the
-    same call goes on from there after a kill. On the same machine, with as many threads, it ends
-    in the same bits as a run that was never stopped. Raises InputError for a checkpoint of another
-    run, a damaged one, and a network that cannot be pickled.
+    Seeds torch, numpy and Python once, and makes torch deterministic meanwhile. With `checkpoints`,
+    a folder for this run alone, a checkpoint is written after each preparation, epoch and ending,
+    and the same call goes on from there after a kill. On the same machine, with as many threads, it
+    ends in the same bits as a run that was never stopped. Raises InputError for a checkpoint of
+    another run, a damaged one, and a network that cannot be pickled.
     """
     _check(steps, seed)
     fingerprint = kept.Fingerprint(
@@ -82,16 +83,27 @@ def run(
         start=kept.sha256_of(network),
         torch=str(torch.__version__),
     )
-    torch.use_deterministic_algorithms(True)
-    _seed(seed)
     actions = [action for step in steps for action in _actions(step, trainer)]
-    if checkpoints is None:
-        state = _State(network)
-        for action in actions:
-            state = action(state)
-        return state.network
-    with kept.only_one(checkpoints):
-        return _run_kept(network, actions, trainer, checkpoints, fingerprint)
+    with _deterministic():
+        _seed(seed)
+        if checkpoints is None:
+            state = _State(network)
+            for action in actions:
+                state = action(state)
+            return state.network
+        with kept.only_one(checkpoints):
+            return _run_kept(network, actions, trainer, checkpoints, fingerprint)
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    """Make torch deterministic; the caller's setting comes back."""
+    before = torch.get_deterministic_debug_mode()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(before)
 
 
 def _run_kept(

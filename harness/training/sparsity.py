@@ -49,19 +49,22 @@ def zeroed(
     by its values. Raises InputError when a mask finds no weight, or one that is not zero under it.
     """
     masks: dict[str, Array] = {}
-    layers, left, found = [], {}, set()
+    layers, left, lost = [], {}, dict(masked)
     for layer in file.graph.layers():
         values = file.constant(layer.weight)
-        fits = {name: one for name, given in masked.items() for one in _fitting(given, values)}
-        found |= set(fits)
-        if not fits:
+        # One that is in the file twice (used under two batch norms) is found twice, if need be.
+        names = {**lost, **masked}
+        fits = ((name, one) for name in names for one in _fitting(masked[name], values))
+        name, found = next(fits, (None, None))
+        if name is None or found is None:
             left[layer.node.name] = "was not masked in training"
             continue
-        _check_zero(layer.weight, values, next(iter(fits.values())).mask)
+        lost.pop(name, None)
+        _check_zero(layer.weight, values, found.mask)
         masks[layer.weight] = values != 0
         reached = float(np.mean(values == 0))
         layers.append(LayerSparsity(name=layer.node.name, target=None, reached=reached))
-    for name in masked.keys() - found:
+    for name in lost:
         raise InputError(
             f"the masked weight of '{name}' is not in the exported file",
             next_step="call the layer itself in forward(), not a function of its weight",
@@ -101,14 +104,24 @@ def _fitting(given: Masked, values: Array) -> Iterator[Masked]:
 
 def _alike(trained: Array, stored: Array, axis: int) -> bool:
     """Whether values are the same but for sign and one factor for each position of an axis."""
+    if not trained.any():
+        return not stored.any()
     a, b = _rows(trained, axis), _rows(stored, axis)
+    if a.shape[1] > 1:
+        a, b = _shares(a), _shares(b)
+    else:  # a factor would make any one value of another
+        a, b = a / a.max(), b / a.max()
     alive = b.any(axis=1)  # a batch norm with factor 0 leaves nothing
-    return bool(np.allclose(a[alive], b[alive], rtol=0, atol=ROUNDING))
+    return bool(alive.any() and np.allclose(a[alive], b[alive], rtol=0, atol=ROUNDING))
 
 
 def _rows(values: Array, axis: int) -> Array:
-    """Return absolute values by positions of an axis, as shares of the largest there."""
-    rows = np.abs(np.moveaxis(values, axis, 0)).reshape(values.shape[axis], -1)
+    """Return absolute values by positions of an axis."""
+    rows: Array = np.abs(np.moveaxis(values, axis, 0)).reshape(values.shape[axis], -1)
+    return rows
+
+
+def _shares(rows: Array) -> Array:
     largest = rows.max(axis=1, keepdims=True)
     shares: Array = rows / np.where(largest > 0, largest, 1)
     return shares

@@ -13,15 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.variants.network import Array, Feeds, Graph, Indices, Kept, Layer, Network
-from harness.variants.sparsity.features import POSITIONS, each_sample
+from harness.variants.sparsity.features import MOST_COLUMNS, POSITIONS, each_sample
 from harness.variants.sparsity.weights import View, view
 
 # The ridge that holds weights near what they were, as a share of the Gram matrix's mean diagonal.
 DAMPING = 0.01
 # One sample of so many only judges: an update must lower the error on samples it was not made from.
 HELD_OUT = 5
-# A Gram matrix of more columns would need gigabytes.
-MOST_COLUMNS = 16_384
 # What the dense layers' outputs may take while they are held; more means running it more often.
 MOST_BYTES = 512 << 20
 # Conjugate gradients stop at this share of the first residual, or after so many steps.

@@ -79,7 +79,7 @@ def _wrong(one: Stored, after: Mapping[str, Stored]) -> str | None:
 def _bytes(path: Path, format: str, values: Mapping[str, Array]) -> list[bytes]:
     """Return what a file is with these weights; the graph lies in the first of its files."""
     with tempfile.TemporaryDirectory(prefix="edgeproof-twin-") as folder:
-        target = Path(folder) / f"same{path.suffix}"
+        target = Path(folder) / f"same{path.suffix.lower()}"
         patch(path, format, target, values)
         return [part.read_bytes() for part in sorted(Path(folder).iterdir())]
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from harness.variants import manifest
 
 
 @contextlib.contextmanager
@@ -24,6 +27,32 @@ def written(target: Path, *companions: str) -> Iterator[Path]:
             made = draft.with_suffix(suffix)
             made.chmod(0o644)  # some tools write executable files
             made.replace(target.with_suffix(suffix))
+
+
+def place(parts: Sequence[Path], target: Path, mask: Path | None) -> None:
+    """Bring a finished model file, its companions and its mask to where they belong.
+
+    What lay there before goes first: a manifest must never lie beside another file than its own.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for old in (manifest.path_of(target), manifest.mask_of(target)):
+        old.unlink(missing_ok=True)
+    for part in parts:
+        _copy(part, part_of(target, part.suffix.lower()))
+    if mask:
+        _copy(mask, manifest.mask_of(target))
+
+
+def part_of(target: Path, suffix: str) -> Path:
+    """Return how a part of a model with a suffix in small letters is called beside the others."""
+    return target if suffix == target.suffix.lower() else target.with_suffix(suffix)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file so that it appears whole or not at all."""
+    draft = target.with_name(target.name + ".part")
+    shutil.copyfile(source, draft)
+    draft.replace(target)
 
 
 @contextlib.contextmanager

@@ -140,7 +140,7 @@ class Manifest(Model):
     after: Size | None
     epochs: int
     seed: int | None
-    calibration: SampleSource | None
+    calibration: dict[str, SampleSource] | None  # by step: prune, quantize
     # Whether weights that the parent stores in fewer bits are float32 here: the file is larger, and
     # a runtime that widened them at each inference no longer has to.
     widened: bool

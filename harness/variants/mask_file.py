@@ -48,15 +48,10 @@ class _Index(Model):
 def write(path: Path, masks: Mapping[str, Array], kept: Kept | None) -> None:
     """Write zero masks (weight -> bool array, True stays) and positions that stay."""
     arrays = sorted(masks.items())
-    stays = (
-        [
-            (name, axis, kept[name][axis])
-            for name in sorted(kept or {})
-            for axis in sorted(kept[name])
-        ]
-        if kept
-        else []
-    )
+    whole = kept or {}
+    stays = [
+        (name, axis, whole[name][axis]) for name in sorted(whole) for axis in sorted(whole[name])
+    ]
     index = {
         "schema": "edgeproof.mask/1",
         "masks": [{"weight": name, "shape": list(mask.shape)} for name, mask in arrays],

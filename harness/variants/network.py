@@ -163,12 +163,17 @@ class Network(Protocol):
         ...
 
 
+def one_matrix(weight: Sequence[int | None], data: Sequence[int | None]) -> bool:
+    """Tell by the shapes of a product's two sides whether one is a matrix for all batches."""
+    return 2 <= len(weight) <= len(data) and all(size == 1 for size in weight[:-2])
+
+
 def _layer(graph: Graph, node: Node) -> Layer | None:
     if node.kind == "embedding" and node.inputs[0] in graph.constants:
         return Layer(node, "embedding", node.inputs[0], None)
     if node.product is None or node.inputs[1] not in graph.constants:
         return None
-    bias = node.inputs[2] if len(node.inputs) > 2 and node.inputs[2] else None
+    bias = next((name for name in node.inputs[2:3] if name in graph.constants), None)
     return Layer(node, _kind(graph, node, node.product), node.inputs[1], bias)
 
 

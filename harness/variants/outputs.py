@@ -15,8 +15,9 @@ from agents import feed, wire
 from agents.backends.litert import real_values
 from harness.errors import InputError
 from harness.formats import Port
-from harness.variants import openvino_host
+from harness.formats import torch as torch_file
 from harness.variants.network import Array, Feeds
+from harness.variants.openvino_host import EXACT
 
 INTERPRETERS = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
 ORT_TYPES = {"float": "float32", "double": "float64"}  # the others are called as in numpy
@@ -41,7 +42,19 @@ def outputs(path: Path, format: str, feeds: Feeds) -> list[Array]:
     opened, arrays, batch = _open(path, format, feeds)
     with explained(path):
         pieces = [_real(opened, chunk, batch) for chunk in _chunks(opened.inputs, arrays, batch)]
-    return [np.concatenate(parts)[: len(arrays[0])] for parts in zip(*pieces, strict=True)]
+    return [
+        _joined(port, parts, path)[: len(arrays[0])]
+        for port, parts in zip(opened.outputs, zip(*pieces, strict=True), strict=True)
+    ]
+
+
+def _joined(port: Port, parts: Sequence[Array], path: Path) -> Array:
+    shapes = list(dict.fromkeys(part.shape[1:] for part in parts))
+    if len(shapes) > 1:
+        told = ", ".join(str(list(shape)) for shape in shapes[:3])
+        what = f"output '{port.name}' differs in shape from sample to sample: {told}"
+        raise InputError(f"{what}; such outputs cannot be compared", where=str(path))
+    return np.concatenate(parts)
 
 
 def batches(path: Path, format: str, feeds: Feeds) -> list[dict[str, Array]]:
@@ -118,7 +131,7 @@ def _chunks(ports: Sequence[Port], arrays: Sequence[Array], batch: int) -> Itera
 
 
 def _fed(port: Port, samples: Array, batch: int) -> Array:
-    """Bring samples to an input's type, and repeat the last ones until they fill the batch."""
+    """Bring samples to an input's type, and repeat them until they fill the batch."""
     spec: wire.TensorSpec = {
         "name": port.name,
         "dtype": port.dtype,
@@ -172,15 +185,9 @@ def _ort_port(node: Any) -> Port:
 
 
 def _openvino(path: Path, feeds: Feeds) -> Opened:
-    ov = openvino_host.load()
+    import openvino as ov
 
-    properties = {
-        "INFERENCE_NUM_THREADS": 1,
-        "NUM_STREAMS": 1,
-        # Else a CPU with AMX or native half precision computes in that, which is no reference.
-        "INFERENCE_PRECISION_HINT": "f32",
-    }
-    compiled = ov.Core().compile_model(str(path), "CPU", properties)
+    compiled = ov.Core().compile_model(str(path), "CPU", EXACT)
     request = compiled.create_infer_request()
 
     def run(arrays: list[Array]) -> list[Array]:
@@ -256,8 +263,25 @@ def _tflite_port(detail: Any) -> Port:
     )
 
 
+def _torch(path: Path, feeds: Feeds) -> Opened:
+    try:
+        import torch
+    except ModuleNotFoundError:
+        what, advice = "PyTorch files need torch on the host", "install edgeproof[author]"
+        raise InputError(what, where=str(path), next_step=advice) from None
+    module, contents = torch.export.load(path).module(), torch_file.read(path)
+
+    def run(arrays: list[Array]) -> list[Array]:
+        with torch.inference_mode():
+            found = module(*map(torch.from_numpy, arrays))
+        return [leaf.numpy() for leaf in torch.utils._pytree.tree_leaves(found)]
+
+    return Opened(contents.inputs, contents.outputs, run)
+
+
 OPENERS: dict[str, Callable[[Path, Feeds], Opened]] = {
     "onnx": _onnx,
     "openvino": _openvino,
     "tflite": _tflite,
+    "torch": _torch,
 }

@@ -30,6 +30,9 @@ AGREEMENT = 0.9
 # integer, other outputs: 8 bits per layer leave a root-mean-square error of 0.02 to 0.1 of the
 # movement; an output that is always the mean has 1.
 RELATIVE_RMS = 0.2
+# integer, outputs that hold unlike things side by side (a detector's boxes in pixels and scores up
+# to 1): with one scale for all, the small ones are rounded away, which their mean would not show.
+LOST_ROWS = 0.1
 # Outputs of whole numbers (the class itself, a map of classes): a tie may fall either way.
 EQUAL: dict[Kind, float] = {"exact": 0.99, "half": 0.98, "integer": AGREEMENT}
 ADVICE = "name sensitive layers under `leave:`, or give this format's file under `model:`"
@@ -69,6 +72,8 @@ def check(reference: Sequence[Array], candidate: Sequence[Array], kind: Kind, wh
     for at, (parity, array) in enumerate(zip(found, reference, strict=True)):
         if not _within(parity, array):
             raise _beyond(at, parity, reference, candidate, where)
+        if kind == "integer":
+            _check_rows(at, array, candidate[at], where)
     shares = [parity.agreement for parity in found if parity.agreement is not None]
     return Parity(
         kind=kind,
@@ -100,6 +105,24 @@ def _check_finite(reference: Sequence[Array], candidate: Sequence[Array], where:
             if not np.isfinite(array).all():
                 what = f"{whose}output {at} holds NaN or infinite values"
                 raise ParityError(what, where=where, next_step=ADVICE)
+
+
+def _check_rows(at: int, reference: Array, candidate: Array, where: str) -> None:
+    """Refuse an output some of whose channels are as far off as if they were always the mean."""
+    for axis in {1, reference.ndim - 1} if reference.ndim > 2 else ():
+        others = tuple(other for other in range(reference.ndim) if other != axis)
+        moved = np.sqrt(np.mean(np.square(_movement(reference)), axis=others))
+        off = np.sqrt(np.mean(np.square(_difference(reference, candidate)), axis=others))
+        moving = moved > STILL * np.abs(reference).max(axis=others)
+        lost = np.count_nonzero(moving & (off >= moved))
+        if lost > LOST_ROWS * np.count_nonzero(moving):
+            raise ParityError(
+                f"output {at} has lost {lost} of {len(moved)} channels (axis {axis}): they are off "
+                "by as much as they move, perhaps for sharing a scale with larger ones",
+                where=where,
+                next_step="leave the last layers, which join them, in floats: name them under "
+                "`leave:`",
+            )
 
 
 def _movement(array: Array) -> Array:

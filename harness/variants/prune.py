@@ -90,14 +90,11 @@ def size(network: Network) -> Size:
 
 def _zeroed(network: Network, ask: Prune, feeds: Feeds | None) -> _Change:
     done = sparsity.sparsify(network, ask, feeds)
-    layers = [
-        LayerSparsity(name=one.name, target=one.target, reached=one.reached) for one in done.layers
-    ]
     reached = Sparsity(
         unit="weights",
         target=ask.share,
         reached=done.reached,
-        layers=tuple(layers),
+        layers=tuple(done.layers),
         left=done.left,
     )
     return _Change(reached, done.masks, None, tuple(done.notes))
@@ -137,7 +134,8 @@ def widened(source: Path, again: Path) -> bool:
 
 
 def _parts(path: Path) -> list[Path]:
-    return [part for part in (path, path.with_suffix(".bin")) if part.is_file()]
+    beside = path.with_suffix(".bin")  # the weights of an OpenVINO IR; of others it is no part
+    return [path, beside] if path.suffix.lower() == ".xml" and beside.is_file() else [path]
 
 
 def _check_removal(source: Path, format: str, target: Path, kept: Kept, samples: Feeds) -> Parity:

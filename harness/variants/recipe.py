@@ -124,6 +124,7 @@ class Prune(Model):
         if self.method == "mask":
             if self.mask is None or self.sparsity is not None:
                 raise refused("method mask takes `mask: FILE` and no sparsity: the mask decides")
+            self._check_mask_decides()
             return self
         if self.mask is not None:
             raise refused(f"method {self.method} takes no mask", "write method: mask")
@@ -139,6 +140,11 @@ class Prune(Model):
                 f"pattern {self.pattern} is the same in every layer", "write scope: local"
             )
         return self
+
+    def _check_mask_decides(self) -> None:
+        for key in ("pattern", "scope", "criterion"):
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise refused(f"method mask takes no {key}: the mask decides")
 
     def _check_sparsity(self) -> None:
         if self.n_of_m:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +12,29 @@ from harness.artifact import Shapes, Unresolvable, inspect, resolve_inputs
 from harness.dataset import Recipe, preprocessed, stored_recipe
 from harness.documents import unknown
 from harness.errors import InputError
+from harness.formats import Port
 from harness.variants.network import Feeds
 
 RANDOM_SAMPLES = 8
 
 
-def load(path: Path, keys: Mapping[str, str], count: int, recipe: Recipe | None = None) -> Feeds:
+def load(
+    path: Path,
+    keys: Mapping[str, str],
+    count: int,
+    recipe: Recipe | None = None,
+    *,
+    or_fewer: bool = False,
+) -> Feeds:
     """Read the first samples of an .npz file by model input, preprocessed as on the device.
 
-    The file's own recipe goes before `recipe`, the dataset's.
+    The file's own recipe goes before `recipe`, the dataset's. Raises InputError when the file holds
+    less than `count`, unless fewer will do.
     """
     steps = stored_recipe(path) or recipe or ()
     with np.load(path) as archive:
-        rows = {name: _rows(path, archive, key, count) for name, key in keys.items()}
+        least = 1 if or_fewer else count
+        rows = {name: _rows(path, archive, key, least)[:count] for name, key in keys.items()}
     return {name: preprocessed(path, list(steps), values) for name, values in rows.items()}
 
 
@@ -41,15 +51,16 @@ def _rows(path: Path, archive: Any, key: str, count: int) -> Any:
             where=str(path),
             next_step=f"write samples: {len(rows)}, or give a larger file",
         )
-    return rows[:count]
+    return rows
 
 
 def random(path: Path, format: str, shapes: Shapes) -> Feeds:
     """Seeded random values for the inputs of a model: normal for reals, 0 or 1 for integers."""
     generator = np.random.default_rng(0)
     feeds = {}
+    found = inspect(path, format)
     try:
-        specs = resolve_inputs(inspect(path, format), 1, shapes)
+        specs = resolve_inputs(found, _batch(found.inputs, shapes), shapes)
     except Unresolvable as error:
         raise InputError(str(error), where=str(path), next_step="give `shapes:`") from None
     for spec in specs:
@@ -58,3 +69,9 @@ def random(path: Path, format: str, shapes: Shapes) -> Feeds:
         values = generator.standard_normal(shape) if real else generator.integers(0, 2, shape)
         feeds[spec["name"]] = values.astype(spec["dtype"])
     return feeds
+
+
+def _batch(ports: Sequence[Port], shapes: Shapes) -> int:
+    """Return how many samples a model with a fixed batch takes at once; 1 where it is free."""
+    known = (shape for port in ports for shape in (shapes.get(port.name), port.shape) if shape)
+    return next((shape[0] for shape in known if shape[0]), 1)

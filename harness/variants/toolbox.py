@@ -63,10 +63,7 @@ class Tool:
         """
         program, *arguments = command
         where = environment(self) / "bin" / program
-        try:
-            done = _call([str(where), *arguments], RUN_TIMEOUT_S, folder)
-        except subprocess.TimeoutExpired:
-            raise InputError(f"{self.name} did not end within {RUN_TIMEOUT_S} s") from None
+        done = _call([str(where), *arguments], RUN_TIMEOUT_S, folder)
         if done.returncode != 0:
             raise InputError(f"{self.name} failed: {_end(done)}")
         return done.stdout
@@ -155,15 +152,19 @@ def _call(
     extra: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     kept = {key: value for key, value in os.environ.items() if key not in FOREIGN}
-    return subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-        cwd=folder,
-        env={**kept, **(extra or {})},
-    )
+    try:
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            cwd=folder,
+            env={**kept, **(extra or {})},
+        )
+    except subprocess.TimeoutExpired:
+        what = f"`{' '.join(command)[:200]}` did not end within {timeout:g} s"
+        raise InputError(what, next_step="check the host's network and load, then again") from None
 
 
 def _end(done: subprocess.CompletedProcess[str]) -> str:

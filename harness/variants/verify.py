@@ -19,6 +19,7 @@ from harness.variants.manifest import Manifest, Sparsity
 from harness.variants.network import Network
 from harness.variants.networks import open_network
 from harness.variants.prune import size
+from harness.variants.tasks import Task
 
 ROUNDING = 5e-7  # shares are compared as they are: they were computed from the same counts
 
@@ -31,12 +32,25 @@ class Told:
     format: str
     built: bool  # else it was made elsewhere and brought its manifest
     parents: Mapping[str, Path]  # format -> file of the variant that the study says it is made from
+    task: Task | None = None  # what the study asks for, of a built one
+
+    def wrong(self) -> list[str]:
+        """List what differs from the manifest, and what the study asks for now instead."""
+        found = verify(self.file, self.format, self.parents)
+        reason = self.task.other_recipe(manifest.read(self.file)) if self.task else None
+        return [*found, f"stale: {reason}"] if reason else found
 
 
 def told(study: Study) -> list[Told]:
     """List the files of a study that have a manifest, or must have one."""
     return [
-        Told(study.model_path(name, format), format, variant.built, _parents(study, name))
+        Told(
+            study.model_path(name, format),
+            format,
+            variant.built,
+            _parents(study, name),
+            Task(study, name, format) if variant.built else None,
+        )
         for name, variant in study.variants.items()
         for format in variant.model
         if variant.built or manifest.beside(study.model_path(name, format))
@@ -117,14 +131,18 @@ def _mask(file: Path, format: str, made: Manifest) -> Iterator[str]:
 def _unlike_mask(file: Path, format: str, path: Path) -> Iterator[str]:
     """Find weights that are not zero where the mask says so, and axes of another length."""
     network = open_network(file, format)
+    constants, shapes = network.graph.constants, network.graph.shapes
     masks, kept = mask_file.read(path)
     for name, mask in masks.items():
+        if name not in constants:
+            yield f"'{name}' of its mask is no weight of it"
+            continue
         values = network.constant(name)
         if values.shape != mask.shape or np.any(values[~mask]):
             yield f"'{name}' is not zero where its mask is"
-    for name in kept.keys() & network.graph.constants:
+    for name in sorted(kept.keys() & constants):
         for axis, positions in kept[name].items():
-            if network.graph.shapes[name][axis] != len(positions):
+            if shapes[name][axis : axis + 1] != (len(positions),):
                 yield f"'{name}' has not the {len(positions)} positions of its mask"
 
 

@@ -18,6 +18,7 @@ from harness.variants.zero_pattern import NONE, pattern
 
 UNKNOWN_AXES = "which axes of its weight are outputs and inputs is not known"
 UNKNOWN_USES = "how often a sample uses its weights is not known"
+SPARSE = "its zeros are not stored, so their pattern and what they save compressed are not known"
 # With fewer zeros a layer is not refilled to see how large it would be.
 FEWEST_SAVING = 0.05
 
@@ -45,6 +46,17 @@ def stored(path: Path, format: str) -> list[Stored]:
     return found
 
 
+def quantised(path: Path, format: str) -> bool:
+    """Whether a file stores weights as integers; runtimes round what these compute each in its way.
+
+    False where its weights cannot be told.
+    """
+    try:
+        return any(one.values.dtype.kind in "iu" for one in stored(path, format))
+    except (UncountableError, UnreadableError):
+        return False
+
+
 def dense(data: bytes) -> bytes:
     """Return a TFLite file with its sparse tensors stored densely; others stay as they are."""
     if not any(one.sparse for one in tflite.stored_in(data)):
@@ -61,14 +73,14 @@ def dense(data: bytes) -> bytes:
 def zeros(path: Path, format: str) -> dict[str, Any]:
     """Describe the zeros of a file as plain data, in total and layer by layer.
 
-    Keys: weights, zeros, macs, macs_saved (null where a layer's are not known), saved_bytes,
-    patterns (pattern -> weights of the layers that have it), layers, reason.
+    Keys: weights, zeros, macs, macs_saved (null where a layer's are not known), saved_bytes (of the
+    layers that the file stores densely), patterns (pattern -> weights of the layers that have it),
+    layers, reason (what is not known of the whole, and why).
     """
     try:
         layers = [_layer(one) for one in stored(path, format)]
     except (UncountableError, UnreadableError) as error:
         return {"reason": str(error), "layers": []}
-    reason = next((one.reason for one in layers if one.macs is None), None)
     return {
         "weights": sum(one.weights for one in layers),
         "zeros": sum(one.zeros for one in layers),
@@ -76,7 +88,10 @@ def zeros(path: Path, format: str) -> dict[str, Any]:
         "macs_saved": _sum([one.macs_saved for one in layers]),
         "saved_bytes": sum(one.saved_bytes or 0 for one in layers),
         "patterns": _patterns(layers),
-        "reason": reason,
+        "reason": _reason(
+            (UNKNOWN_USES, any(one.macs is None for one in layers)),
+            (SPARSE, any(one.saved_bytes is None for one in layers)),
+        ),
         "layers": [asdict(one) for one in layers],
     }
 
@@ -98,7 +113,6 @@ def _layer(one: Stored) -> LayerZeros:
     empty: Array = np.broadcast_to(one.values == one.zero, one.values.shape)
     count = int(empty.sum()) + one.size - one.values.size
     macs = None if one.uses is None else one.uses * one.size
-    told = UNKNOWN_USES if one.uses is None else None
     return LayerZeros(
         name=one.layer,
         shape=None if one.sparse else one.values.shape,
@@ -108,8 +122,17 @@ def _layer(one: Stored) -> LayerZeros:
         macs=macs,
         macs_saved=None if one.uses is None else one.uses * count,
         saved_bytes=_saved(one, count),
-        reason=told if one.matrix else UNKNOWN_AXES,
+        reason=_reason(
+            (UNKNOWN_AXES, one.matrix is None and not one.sparse),
+            (UNKNOWN_USES, one.uses is None),
+            (SPARSE, one.sparse),
+        ),
     )
+
+
+def _reason(*reasons: tuple[str, bool]) -> str | None:
+    """Join those that hold; null: none does."""
+    return "; ".join(text for text, holds in reasons if holds) or None
 
 
 def _saved(one: Stored, count: int) -> int | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from reports.answers import NO_BOXES, NO_LABELS, NO_MASKS
 from reports.layout import Column, Document, Row, Section, Table
 from reports.names import Names
+from reports.places import WITHOUT, one_each
 from reports.recall import FEWEST_SAMPLES
 from reports.text import NOTHING, clean, mebibytes, percent
 
 ORDER = 60
-_WITHOUT = ("batch", "threads", "scenario")
 _SHARES = {
     "top-1": "top1",
     "top-1 drop": "top1_drop",
@@ -27,7 +28,7 @@ _DETAILS = frozenset({"top-5", "samples"})
 
 
 def section(document: Document) -> Section:
-    rows = _distinct(document["results"])
+    rows = one_each(document["results"])
     if not rows:
         return Section("Accuracy", ["The run has no cells."], detail=True)
     words = [
@@ -50,25 +51,16 @@ def section(document: Document) -> Section:
     )
 
 
-def _distinct(rows: Sequence[Row]) -> list[Row]:
-    """One row for each device, variant, runtime and precision: the smallest batch and threads."""
-    found: dict[tuple[str, ...], Row] = {}
-    for row in sorted(rows, key=lambda row: (row["batch"], row["threads"], row["scenario"])):
-        keys = ("device", "variant", "runtime", "precision_requested")
-        found.setdefault(tuple(row[key] for key in keys), row)
-    return list(found.values())
-
-
 def _table(document: Document, rows: Sequence[Row]) -> Table:
     """What is right; a column that no row has a value for is left out."""
     names = Names(document)
     columns = [
-        *names.columns(_WITHOUT),
+        *names.columns(WITHOUT),
         *(Column(name, "number", detail=name in _DETAILS) for name in _values(rows[0])),
         Column("note"),
     ]
     body = [
-        [*names.values(row, _WITHOUT), *_values(row).values(), clean(_note(row))] for row in rows
+        [*names.values(row, WITHOUT), *_values(row).values(), clean(_note(row))] for row in rows
     ]
     return Table("Right answers, with 95% intervals", columns, body).filled()
 
@@ -89,7 +81,7 @@ def _classes(document: Document, rows: Sequence[Row]) -> Iterator[Table]:
     names = Names(document)
     rows = [row for row in rows if row["accuracy"]["recall_worst"] is not None]
     columns = [
-        *names.columns(_WITHOUT),
+        *names.columns(WITHOUT),
         Column("lowest recall", "number"),
         Column("of class", "number"),
         Column("samples", "number"),
@@ -98,7 +90,7 @@ def _classes(document: Document, rows: Sequence[Row]) -> Iterator[Table]:
     ]
     body = [
         [
-            *names.values(row, _WITHOUT),
+            *names.values(row, WITHOUT),
             *_of_class(row["accuracy"]["recall_worst"], "recall"),
             str(row["accuracy"]["recall_worst"]["samples"]),
             *_of_class(row["accuracy"]["recall_loss_worst"], "loss"),
@@ -117,11 +109,13 @@ def _of_class(found: Row | None, name: str) -> tuple[str, str]:
 
 
 def _note(row: Row) -> str:
-    """Why there is nothing, unless another kind of accuracy is there."""
+    """Why there is nothing, by the kind that the study asks for, unless another kind is there."""
     found = row["accuracy"]
     if any(found[key] is not None for key in _SHARES.values()):
         return ""
-    return str(row["reasons"].get("accuracy.top1", ""))
+    told = [str(row["reasons"].get(f"accuracy.{kind}", "")) for kind in ("top1", "map50", "miou")]
+    asked = (reason for reason in told if reason not in (NO_LABELS, NO_BOXES, NO_MASKS))
+    return next(asked, told[0])
 
 
 def _files(rows: Sequence[Row]) -> Table:

@@ -56,10 +56,10 @@ def _calibration(row: Row) -> dict[str, str]:
         percent(found["confidence"]),
         percent(row["accuracy"]["top1"]),
         number(found["brier"]),
-        f"{found['log_likelihood']:.3f}" + _clipped(found["clipped"]),
+        number(found["log_likelihood"]) + _clipped(found["clipped"]),
         number(found["entropy"]),
         clean(found["scores"] or NOTHING),
-        "",
+        clean(row["reasons"].get("calibration.brier", "")),
     )
     return dict(zip(COLUMNS, told, strict=True))
 

@@ -17,6 +17,12 @@ ORDER = 58
 TITLE = "Curves and recommendation"
 # What else a place is called by, where it differs within the run.
 DIMENSIONS = ("device", "precision", "baseline")
+# Which setting stands for all, where there are several.
+SETTING = {
+    "scenario": "the scenario {}",
+    "batch": "the smallest batch size",
+    "threads": "the fewest threads",
+}
 SIZES = ("file_bytes", "compressed_bytes")
 # What is drawn of a point.
 MEASURES = {
@@ -32,7 +38,12 @@ Values = dict[str, dict[tuple[str, float], float]]  # place -> (panel, share) ->
 
 def section(document: Document) -> Section:
     curves = document["curves"]
-    words = [*_no_curves(curves), *_no_targets(document), *_held(document, curves)]
+    words = [
+        *_no_curves(curves),
+        *_no_targets(document),
+        *_setting(document),
+        *_held(document, curves),
+    ]
     return Section(
         TITLE,
         words,
@@ -60,8 +71,16 @@ def _no_targets(document: Document) -> Iterator[str]:
         f"Targets: {told}. Recommended is what is proven to be within all of them: of these the "
         "fastest, and of those not told apart in time the smallest."
     )
-    if any(len({row[key] for row in document["results"]}) > 1 for key in ("batch", "threads")):
-        yield "Curves and recommendations are of the smallest batch size and the fewest threads."
+
+
+def _setting(document: Document) -> Iterator[str]:
+    """What one setting stands for all, where there are several."""
+    shown = [*document["curves"], *document["recommendations"]]
+    several = [key for key in SETTING if len({row[key] for row in document["results"]}) > 1]
+    if shown and several:
+        scenarios = dict.fromkeys(clean(row["scenario"]) for row in shown)
+        told = " and ".join(SETTING[key].format(", ".join(scenarios)) for key in several)
+        yield f"Curves and recommendations are of {told}."
 
 
 def _held(document: Document, curves: Sequence[Row]) -> Iterator[str]:

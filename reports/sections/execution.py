@@ -19,7 +19,9 @@ WORDS = (
 # What a cell has beyond its evaluation, which speaks for all of them.
 _BEYOND = ("batch", "threads", "scenario", "precision")
 MAIN_KERNELS = 3
-_UNTOLD = {"layers": "layers", "layers_us": "times of layers", "kernels": "names of kernels"}
+LONGEST_NAME, LONGEST_OPERATOR = 60, 30
+NOT_TOLD = "not told"
+_UNTOLD = {"layers": "Layers", "layers_us": "Times of layers", "kernels": "Names of kernels"}
 # Of the time: layers that take less are one row together.
 SHOWN_FROM = 0.01
 
@@ -29,7 +31,7 @@ def section(document: Document) -> Section:
     if not rows:
         return Section(TITLE, ["No runtime has told what it ran."], detail=True)
     names = Names(document)
-    tables = [_table(names, rows), *_layers(names, document["profiles"])]
+    tables = [_table(names, rows), *_kernels(names, rows), *_layers(names, document["profiles"])]
     points = list(_points(rows))
     words = [WORDS, *_untold(rows)]
     return Section(TITLE, words, points=points, tables=tables, detail=not points)
@@ -48,10 +50,17 @@ def _first_of_each(rows: Sequence[Row]) -> list[Row]:
 
 
 def _points(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
-    """Where something else ran than was asked for."""
+    """What ran otherwise than was asked for, and where."""
+    told: dict[str, dict[str, list[str]]] = {}
     for row in rows:
         for flag in row["executed"]["flags"]:
-            yield clean(f"{row['variant']} in {row['runtime']}"), f"{clean(flag, 300)}."
+            told.setdefault(flag, {}).setdefault(row["variant"], []).append(row["runtime"])
+    for flag, places in told.items():
+        where = [
+            f"{clean(variant)} in {', '.join(dict.fromkeys(map(clean, runtimes)))}"
+            for variant, runtimes in places.items()
+        ]
+        yield clean(f"{flag[:1].upper()}{flag[1:]}:", 300), f"{'; '.join(where)}."
 
 
 def _table(names: Names, rows: Sequence[Row]) -> Table:
@@ -59,12 +68,9 @@ def _table(names: Names, rows: Sequence[Row]) -> Table:
         *names.columns(without=_BEYOND),
         Column("requested"),
         Column("executed"),
+        Column("fell back"),
         Column("run by"),
-        Column("fell back, of layers", "number"),
-        Column("of time", "number"),
-        Column("layers", "number"),
-        Column("main kernels"),
-        Column("note"),
+        Column("note", detail=True),
     ]
     body = [[*names.values(row, without=_BEYOND), *_cells(row)] for row in rows]
     caption = "What each file ran as, once for each runtime and precision"
@@ -73,15 +79,11 @@ def _table(names: Names, rows: Sequence[Row]) -> Table:
 
 def _cells(row: Row) -> list[str]:
     ran: Mapping[str, Any] = row["executed"]
-    fallback: Mapping[str, Any] = ran["fallback"] or {"layers": None}
-    fell = [percent(fallback[key]) for key in ("share", "time_share") if fallback["layers"]]
     return [
         clean(row["precision_requested"]),
         _precisions(row),
+        _fallback(ran["fallback"] or {"layers": None}),
         _coverage(ran),
-        *(fell or ["", ""]),
-        str(ran["layers"] or NOTHING),
-        _kernels(row),
         clean(ran["note"] or "", 300),
     ]
 
@@ -90,56 +92,77 @@ def _precisions(row: Row) -> str:
     """The precision, or how many compute layers ran in each."""
     found = row["executed"]["precisions"] or []
     if len(found) < 2:
-        return clean(row["precision_executed"] or NOTHING)
-    return clean(", ".join(f"{one['precision']}: {one['layers']}" for one in found)) + " layers"
+        return clean(row["precision_executed"] or NOT_TOLD)
+    return clean(", ".join(f"{one['layers']} {one['precision']}" for one in found))
+
+
+def _fallback(found: Mapping[str, Any]) -> str:
+    if not found["layers"]:
+        return ""
+    spent = found["time_share"]
+    return f"{percent(found['share'])} of layers" if spent is None else f"{percent(spent)} of time"
 
 
 def _coverage(ran: Mapping[str, Any]) -> str:
-    """Who ran it; where several did, what share of the layers and of the time each."""
+    """Who ran it; where several did, what share each."""
     found = ran["coverage"] or []
     if len(found) < 2:
         return clean(found[0]["provider"] if found else ran["provider"] or NOTHING)
-    return clean("; ".join(f"{one['provider']} {_of(one)}" for one in found), 300)
+    return clean(", ".join(f"{one['provider']} {percent(_share(one))}" for one in found), 300)
 
 
-def _of(one: Mapping[str, Any]) -> str:
-    timed = "" if one["time_share"] is None else f", {percent(one['time_share'])} of time"
-    return f"{percent(one['share'])} of layers{timed}"
+def _share(one: Mapping[str, Any]) -> float | None:
+    """Of the time; of the layers where they are not timed."""
+    share: float | None = one["share" if one["time_share"] is None else "time_share"]
+    return share
 
 
-def _kernels(row: Row) -> str:
-    """Those with most of the time, else of the layers."""
-    found = row["executed"]["kernels"] or []
-    shown = [
-        f"{one['kernel']} {percent(one['share' if one['time_share'] is None else 'time_share'])}"
-        for one in found[:MAIN_KERNELS]
+def _kernels(names: Names, rows: Sequence[Row]) -> Iterator[Table]:
+    """A table of the kernels with most of the time, else of the layers, of each evaluation."""
+    body = [
+        [
+            *names.values(row, without=_BEYOND),
+            clean(row["precision_requested"]),
+            clean(one["kernel"]),
+            str(one["layers"]),
+            percent(one["time_share"]),
+        ]
+        for row in rows
+        for one in (row["executed"]["kernels"] or [])[:MAIN_KERNELS]
     ]
-    return clean(", ".join(shown), 300)
+    if body:
+        columns = [
+            *names.columns(without=_BEYOND),
+            Column("requested"),
+            Column("kernel"),
+            Column("layers", "number"),
+            Column("of time", "number"),
+        ]
+        yield Table("Main kernels", columns, body, detail=True)
 
 
 def _untold(rows: Sequence[Row]) -> Iterator[str]:
-    """Why parts of the table are missing, once for each runtime and reason."""
+    """What is missing from the tables, once for each reason."""
     for key, named in _UNTOLD.items():
-        reasons = dict.fromkeys(
-            f"{row['runtime']}: {row['reasons'][f'executed.{key}']}"
-            for row in rows
-            if f"executed.{key}" in row["reasons"]
-        )
-        if reasons:
-            yield f"Not everywhere told are {named} ({clean('; '.join(reasons), 600)})."
+        runtimes: dict[str, dict[str, None]] = {}
+        for row in rows:
+            if reason := row["reasons"].get(f"executed.{key}"):
+                runtimes.setdefault(reason, {})[row["runtime"]] = None
+        for reason, where in runtimes.items():
+            yield f"{named} are missing for {', '.join(map(clean, where))}: {clean(reason)}."
 
 
 def _layers(names: Names, profiles: Sequence[Row]) -> Iterator[Table]:
     """A table for each evaluation whose layers were timed, in order of execution."""
     columns = [
         Column("layer"),
-        Column("operator"),
         Column("kernel"),
-        Column("run by"),
         Column("precision"),
-        Column("us", "number"),
         Column("of time", "number"),
+        Column("us", "number"),
         Column("zeros", "number"),
+        Column("operator"),
+        Column("run by"),
     ]
     for profile in profiles:
         layers = profile["layers"]
@@ -151,7 +174,8 @@ def _layers(names: Names, profiles: Sequence[Row]) -> Iterator[Table]:
         told = clean(" · ".join(map(str, _subject(names, profile))), 200)
         unknown = dict.fromkeys(one["zeros_reason"] for one in shown if one["zeros_reason"])
         why = f"; zeros are blank where {'; '.join(map(clean, unknown))}" * bool(unknown)
-        yield Table(f"Time by layer: {told}{why}", columns, body, detail=True).filled()
+        mean = f"; mean of {profile['traced']} traced inferences" * bool(profile["traced"])
+        yield Table(f"Time by layer: {told}{mean}{why}", columns, body, detail=True).filled()
 
 
 def _subject(names: Names, profile: Row) -> Iterator[str]:
@@ -161,15 +185,17 @@ def _subject(names: Names, profile: Row) -> Iterator[str]:
 
 def _layer(one: Row) -> list[str]:
     return [
-        clean(one["name"]),
-        *(clean(one[key] or "") for key in ("operator", "kernel", "provider", "precision")),
-        number(one["us"]),
+        clean(one["name"], LONGEST_NAME),
+        clean(one["kernel"] or ""),
+        clean(one["precision"] or ""),
         percent(one["time_share"]),
+        number(one["us"]),
         "" if one["zeros"] is None else percent(one["zeros"]),
+        clean(one["operator"] or "", LONGEST_OPERATOR),
+        clean(one["provider"] or ""),
     ]
 
 
 def _rest(rest: Sequence[Row]) -> list[str]:
-    spent = (sum(one[key] or 0.0 for one in rest) for key in ("us", "time_share"))
-    us, share = spent
-    return [f"{len(rest)} more", *[""] * 4, number(us), percent(share), ""]
+    us, share = (sum(one[key] or 0.0 for one in rest) for key in ("us", "time_share"))
+    return [f"{len(rest)} more", "", "", percent(share), number(us), "", "", ""]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from reports.layout import Column, Document, Section, Table
 from reports.names import Names
 from reports.text import clean
 
 ORDER = 80
+LOG_LINES = 16  # of each cell; the document holds more
 
 
 def section(document: Document) -> Section:
@@ -18,6 +21,10 @@ def section(document: Document) -> Section:
         columns = [*names.columns(), Column("state", "word"), Column("why")]
         body = [[*names.values(r), r["status"], clean(r["reason"], 400)] for r in lost]
         tables.append(Table("Without a result", columns, body))
+    if any(row["log"] for row in lost):
+        columns = [*names.columns(), Column("log")]
+        body = [line for row in lost for line in _log(names.values(row), row["log"][-LOG_LINES:])]
+        tables.append(Table("The last lines of their logs", columns, body, detail=True))
     if flagged:
         columns = [*names.columns(), Column("flags")]
         body = [
@@ -26,3 +33,9 @@ def section(document: Document) -> Section:
         tables.append(Table("Measured, but with a flag", columns, body))
     words = [] if tables else ["Every cell has a result, and nothing was flagged."]
     return Section("Failures, unsupported cells and flags", words, tables=tables)
+
+
+def _log(cell: Sequence[str], log: Sequence[str]) -> Iterator[list[str]]:
+    """A row for each line; the cell stands beside the first."""
+    for at, line in enumerate(log):
+        yield [*(cell if at == 0 else [""] * len(cell)), clean(line, 400)]

@@ -56,6 +56,11 @@ def _taking() -> Iterator[str]:
         "switch and is dropped."
     )
     yield (
+        "Runtimes are compared by the clock around the call from Python: what a call adds to the "
+        "time of a runtime that times itself is added back, the median of each launch. All other "
+        "times of such a runtime are its own, as a native caller sees them."
+    )
+    yield (
         "Noise is flagged and never deleted. Values named unpreempted leave out the samples during "
         "which the process lost its core; they stand beside the wall-clock values, never for them."
     )
@@ -100,4 +105,8 @@ def _gates(document: Document) -> Iterator[str]:
         f"passes of each have an error of at most {ALPHA:.0%}, all looks taken together, if the "
         "launches do not depend on each other. A group whose gates are decided ends early."
     )
-    yield "Other gates pass or fail only when the whole interval is on one side of the limit."
+    yield (
+        "Other gates pass only when the whole 95% interval is within the limit, and fail only when "
+        "it is beyond it and Holm's correction over all such gates confirms that at "
+        f"{ALPHA:.0%} (with the tail of the normal distribution, for launches Student's)."
+    )

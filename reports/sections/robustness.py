@@ -10,13 +10,20 @@ from reports.charts import severity_chart
 from reports.layout import Chart, Column, Document, Row, Section, Table
 from reports.lines import INVISIBLE, covering
 from reports.names import LONGEST_LABEL, Names
-from reports.places import MOST_PLACES, WITHOUT, by_place, first, left_out, rows_of, table_of
+from reports.places import MOST_PLACES, by_place, first, left_out, rows_of, table_of
 from reports.text import NOTHING, clean, counted, percent
 
 ORDER = 65
 MOST_LINES = 8  # that are drawn; the tables have all
 _AGAINST = ("top1_drop", "mce")  # what needs a baseline
 _MEASURES = {"top1": "Top-1", "map50": "mAP@0.5", "miou": "mIoU"}
+_SHOWN = {
+    "map50": "mAP@0.5",
+    "map50_drop": "mAP@0.5 drop",
+    "miou": "mIoU",
+    "miou_drop": "mIoU drop",
+    "top1": "top-1",
+}
 
 Line = Mapping[tuple[str, int], float]  # (corruption, severity) -> top-1
 
@@ -148,42 +155,33 @@ def _cell(found: Row | None) -> str:
 
 def _sets(document: Document, tried: Sequence[Row]) -> Table:
     """Every set with all that is known of it."""
-    names = Names(document)
-    columns = [
-        *names.columns(WITHOUT),
-        Column("corruption"),
-        Column("severity", "number"),
-        Column("top-1", "number"),
-        Column("95% interval (Wilson, frequentist)", "number"),
-        Column("95% credible (Jeffreys, Bayesian)", "number"),
-        Column("lost to corruption", "number"),
-        Column("drop from baseline", "number"),
-        Column("ECE", "number"),
-        Column("note"),
-    ]
-    body = [
-        [*names.values(each, WITHOUT), clean(item["corruption"]), *_details(item)]
-        for each in tried
-        for item in each["corruptions"]
-    ]
-    return Table("Every corrupted set, with 95% intervals", columns, body, detail=True).filled()
+    caption = "Every corrupted set, with 95% intervals"
+    return table_of(caption, Names(document), _each(tried, "corruptions"), _details, detail=True)
 
 
-def _details(item: Row) -> list[str]:
-    return [
-        str(item["severity"]),
-        percent(item["top1"]) if item["top1"] is not None else "",
-        _span(item["ci"]),
-        _span(item["credible"]),
-        _with(item, "clean_drop"),
-        _with(item, "top1_drop"),
-        _with(item, "ece"),
-        clean(item["reason"] or ""),
-    ]
+def _each(found: Sequence[Row], key: str) -> list[Row]:
+    """A row for each set of each evaluation."""
+    return [{**each, "set": item} for each in found for item in each[key]]
+
+
+def _details(row: Row) -> dict[str, str]:
+    item = row["set"]
+    return {
+        "corruption": clean(item["corruption"]),
+        "severity": str(item["severity"]),
+        **{name: _with(item, key) for key, name in _SHOWN.items()},
+        "95% interval (Wilson, frequentist)": _span(item["ci"]),
+        "95% credible (Jeffreys, Bayesian)": _span(item["credible"]),
+        "lost to corruption": _with(item, "clean_drop"),
+        "drop from baseline": _with(item, "top1_drop"),
+        "ECE": _with(item, "ece"),
+        "note": clean(item["reason"] or ""),
+    }
 
 
 def _with(item: Row, key: str) -> str:
-    return "" if item[key] is None else percent(item[key], item[f"{key}_ci"])
+    value = item.get(key)
+    return "" if value is None else percent(value, item.get(f"{key}_ci"))
 
 
 def _span(ends: Sequence[float] | None) -> str:
@@ -191,28 +189,20 @@ def _span(ends: Sequence[float] | None) -> str:
 
 
 def _strangers(document: Document, strange: Sequence[Row]) -> Table:
-    names = Names(document)
-    columns = [
-        *names.columns(WITHOUT),
-        Column("set"),
-        Column("samples", "number"),
-        Column("confidence in the dataset", "number"),
-        Column("confidence elsewhere", "number"),
-        Column("AUROC", "number"),
-        Column("note"),
-    ]
-    body = [
-        [
-            *names.values(each, WITHOUT),
-            clean(item["name"]),
-            "" if item["samples"] is None else str(item["samples"]),
-            *(_with(item, key) for key in ("confidence_in", "confidence_out", "auroc")),
-            clean(item["reason"] or ""),
-        ]
-        for each in strange
-        for item in each["out_of_distribution"]
-    ]
-    return Table("Samples from elsewhere, with 95% intervals", columns, body).filled()
+    caption = "Samples from elsewhere, with 95% intervals"
+    return table_of(caption, Names(document), _each(strange, "out_of_distribution"), _stranger)
+
+
+def _stranger(row: Row) -> dict[str, str]:
+    item = row["set"]
+    return {
+        "set": clean(item["name"]),
+        "samples": "" if item["samples"] is None else str(item["samples"]),
+        "confidence in the dataset": _with(item, "confidence_in"),
+        "confidence elsewhere": _with(item, "confidence_out"),
+        "AUROC": _with(item, "auroc"),
+        "note": clean(item["reason"] or ""),
+    }
 
 
 def _severities(document: Document, tried: Sequence[Row]) -> Iterator[Chart]:

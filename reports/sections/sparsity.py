@@ -8,10 +8,10 @@ from typing import Any
 from reports.layout import Column, Document, Row, Section, Table
 from reports.names import Names
 from reports.realised import FEWEST, RULE
-from reports.text import NOTHING, clean, counted, mebibytes, percent, with_interval
+from reports.text import NOTHING, clean, counted, mebibytes, number, percent, with_interval
 
 ORDER = 35
-NO_ZEROS = "No variant holds zeros to speak of."
+NO_ZEROS = "No variant that was measured holds zeros to speak of."
 WHAT = (
     "A twin is the same graph with its zero weights refilled from their layer's other values. It "
     "was measured in the same launches: the ratio of times is what the zeros do, and nothing else."
@@ -35,7 +35,7 @@ def section(document: Document) -> Section:
 def _of_interest(row: Row, artifacts: Mapping[str, Row]) -> bool:
     found = _zeros(row, artifacts)
     share = found["zeros"] / found["weights"] if found.get("weights") else 0.0
-    return bool(row["realised"]) or share >= FEWEST
+    return row["status"] != "unsupported" and (bool(row["realised"]) or share >= FEWEST)
 
 
 def _zeros(row: Row, artifacts: Mapping[str, Row]) -> Row:
@@ -58,26 +58,30 @@ def _points(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
             for verdict, runtimes in verdicts.items()
         ]
         yield clean(variant), f"{'; '.join(words)}."
-    for runtime, kernels in able.items():
-        yield clean(runtime), f"sparse kernels: {kernels}."
+    for kernels in dict.fromkeys(able.values()):
+        runtimes = [clean(runtime) for runtime, told in able.items() if told == kernels]
+        yield ", ".join(runtimes), f"sparse kernels: {kernels}."
 
 
 def _table(names: Names, rows: Sequence[Row], artifacts: Mapping[str, Row]) -> Table:
     columns = [
         *names.columns(),
         Column("zeros", "number"),
-        Column("pattern"),
-        Column("MACs saved on paper", "number"),
-        Column("compressed size saved", "number", detail=True),
-        Column("ratio to twin", "number"),
         Column("verdict", "word"),
+        Column("ratio to twin", "number"),
+        Column("on paper", "number"),
         Column("sparse kernel"),
+        Column("pattern"),
+        Column("size saved", "number", detail=True),
         Column("launches", "number", detail=True),
         Column("note", detail=True),
     ]
     body = [[*names.values(row), *_cells(row, _zeros(row, artifacts))] for row in rows]
-    caption = f"Zeros and what they gain ({counted(len(body), 'cell')}), with 95% intervals"
-    return Table(caption, columns, body)
+    caption = (
+        f"Zeros and what they gain ({counted(len(body), 'cell')}), with 95% intervals; on paper: "
+        "the ratio if each multiplication by a zero were saved; size: compressed"
+    )
+    return Table(caption, columns, body).filled()
 
 
 def _cells(row: Row, zeros: Row) -> list[str]:
@@ -86,12 +90,12 @@ def _cells(row: Row, zeros: Row) -> list[str]:
     saved = zeros["macs_saved"] / zeros["macs"] if zeros.get("macs") else None
     return [
         percent(zeros["zeros"] / zeros["weights"]) if known else NOTHING,
-        clean(patterns(zeros)) or NOTHING,
-        percent(saved),
-        mebibytes(max(0, zeros["saved_bytes"])) if known else NOTHING,
-        with_interval(made.get("ratio"), made.get("ci")),
         made.get("verdict") or NOTHING,
+        with_interval(made.get("ratio"), made.get("ci")),
+        number(None if saved is None else 1 - saved),
         _kernel(made),
+        clean(patterns(zeros)) or NOTHING,
+        mebibytes(max(0, zeros["saved_bytes"])) if known else NOTHING,
         str(made.get("launches") or ""),
         clean(made.get("reason") or row["reasons"].get("realised") or zeros.get("reason") or ""),
     ]
@@ -107,7 +111,7 @@ def _kernel(made: Mapping[str, Any]) -> str:
     if not made:
         return ""
     if made["picked"] is None:
-        return f"not known: {made['kernels_reason']}"
+        return f"not told: {made['kernels_reason']}"
     return clean(", ".join(made["sparse_kernels"])) if made["picked"] else "none picked"
 
 

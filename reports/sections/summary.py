@@ -49,10 +49,14 @@ def _runtimes(document: Document) -> Iterator[str]:
     for row in document["fastest_runtimes"]:
         answer = row["runtime"] or f"not decided between {' and '.join(row['between'])}"
         answers[answer].append(names.label(row, clean(row["variant"], LONGEST_LABEL)))
+    compared, known = (
+        {(row["device"], row["variant"]) for row in document[key]}
+        for key in ("fastest_runtimes", "results")
+    )
     for answer, cells in answers.items():
         told = ", ".join(cells[:MOST_NAMED])
         rest = f" and {len(cells) - MOST_NAMED} more" if len(cells) > MOST_NAMED else ""
-        every = len(answers) == 1 and len(cells) > 1
+        every = len(answers) == 1 and len(cells) > 1 and compared == known
         yield f"Fastest runtime: {clean(answer)}, for {'every variant' if every else told + rest}."
 
 

@@ -249,14 +249,20 @@ def _save_torch(network: Network, path: Path, batch: int | None) -> None:
 
 def _save_executorch(network: Network, path: Path, batch: int | None) -> None:
     """Export it with a batch of at most 64, delegated to XNNPACK."""
-    torch, exir = pytest.importorskip("torch"), pytest.importorskip("executorch.exir")
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-
+    torch = pytest.importorskip("torch")
     free = ({0: torch.export.Dim("batch", max=64)},) if batch is None else None
     sample = (torch.zeros(batch or 2, SIDE, SIDE, 1),)
     program = torch.export.export(torch_module(network), sample, dynamic_shapes=free)
-    lowered = exir.to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
-    path.write_bytes(lowered.to_executorch().buffer)
+    path.write_bytes(lowered(program))
+
+
+def lowered(program: Any) -> bytes:
+    """A PyTorch program as ExecuTorch runs it, in XNNPACK; skips without the exporter."""
+    exir = pytest.importorskip("executorch.exir", reason="its wheel is not installed")
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+
+    made = exir.to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+    return bytes(made.to_executorch().buffer)
 
 
 def torch_module(network: Network) -> Any:

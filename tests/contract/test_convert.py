@@ -87,6 +87,12 @@ def test_a_damaged_file_is_refused(tmp_path: Path, to: str) -> None:
     assert not target.exists()
 
 
+def test_a_tool_that_never_ends_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toolbox, "BUILD_TIMEOUT_S", 0.001)
+    with pytest.raises(InputError, match=r"did not end within 0.001 s"):
+        toolbox.find_python("3.11")
+
+
 def test_a_python_that_is_missing_is_told_with_advice() -> None:
     with pytest.raises(InputError, match=r"Python 3\.99 is needed") as caught:
         toolbox.find_python("3.99")

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import openvino
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -27,6 +28,7 @@ from harness.variants.outputs import outputs
 from harness.variants.parity import check
 from harness.variants.quantize import quantize
 from harness.variants.recipe import Quantize
+from tests.unit.tflite_builder import Net
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
 INT8 = Quantize(to="int8")
@@ -35,6 +37,9 @@ SUFFIX = {"onnx": ".onnx", "openvino": ".xml", "tflite": ".tflite"}
 SAMPLES = np.load(DIGITS / "eval.npz")
 CALIBRATION, TESTED = SAMPLES["x"][:60], SAMPLES["x"][100:250]
 LABELS = SAMPLES["y"][100:250]
+OPENED = [
+    f"from harness.variants.networks import {name}" for name in ("openvino", "openvino_model")
+]
 # What keeps their telemetry silent by itself.
 QUIETENING = ("CI", "TF_BUILD", "JENKINS_URL", "NNCF_CI", "NNCF_DEV")
 # A layer in each format, by the name that a study gives it.
@@ -148,16 +153,19 @@ def test_a_tool_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     assert capfd.readouterr().out == ""
 
 
-def test_openvino_and_nncf_call_nobody() -> None:
+@pytest.mark.parametrize(
+    "load", ["from harness.variants import openvino_host", *OPENED, "import harness.variants, nncf"]
+)
+def test_openvino_and_nncf_call_nobody(load: str) -> None:
     """In a process of its own: under pytest NNCF sends nothing anyway, and CI stops OpenVINO."""
-    script = """
-import os, socket, time
+    script = f"""
+import os, socket, sys, time
 # Written to the descriptor, since they send from a forked process.
 socket.getaddrinfo = lambda *where, **more: os.write(1, repr(where).encode()) and []
-from harness.variants import openvino_host
-openvino_host.load()
-import nncf
+{load}
+import openvino
 time.sleep(1)
+assert sys.modules["openvino_telemetry"] is None, "it is loaded"
 """
     plain = {key: value for key, value in os.environ.items() if key not in QUIETENING}
     done = subprocess.run(
@@ -173,6 +181,25 @@ def test_a_channel_of_zeros_is_quantised_too(tmp_path: Path) -> None:
     quantize(source, "onnx", target, INT8, {"": samples})
     found = [outputs(path, "onnx", {"": samples}) for path in (source, target)]
     check(found[0], found[1], "integer", str(target))
+
+
+def test_a_bias_of_a_transposed_convolution_is_kept_where_it_has_no_weights(tmp_path: Path) -> None:
+    """Its inputs come in another order: (shape, weight, data, bias)."""
+    net = Net()
+    maps = net.conv(net.input("x", 1, 4, 4, 3), "stem", 8)
+    weight = net.random.standard_normal((6, 3, 3, 8)).astype(np.float32) / 8
+    weight[2] = 0
+    shape = net.constant("shape", [1, 8, 8, 6], np.int32)
+    bias = net.constant("bias", np.linspace(1, 2, 6).astype(np.float32))
+    inputs = [shape, net.constant("weight", weight), maps, bias]
+    steps = {"strideH": 2, "strideW": 2}
+    up = net.op("TRANSPOSE_CONV", inputs, "y", [1, 8, 8, 6], like="TransposeConvOptions", **steps)
+    source, target = net.save(tmp_path / "net.tflite", up), tmp_path / "int8.tflite"
+    samples = np.random.default_rng(1).normal(size=(40, 4, 4, 3)).astype(np.float32)
+    quantize(source, "tflite", target, INT8, {"x": samples})
+    made = outputs(target, "tflite", {"x": samples})[0]
+    assert made[..., 2] == pytest.approx(1.4, abs=0.05)
+    check(outputs(source, "tflite", {"x": samples}), [made], "integer", "net")
 
 
 def test_a_fused_layer_is_left_by_its_name_before_fusing(tmp_path: Path) -> None:
@@ -242,7 +269,7 @@ def zeros(path: Path, format: str) -> float:
 def in_batches_of_eight(path: Path, format: str, samples: Array) -> Array:
     """Run eight samples at once, as an agent does."""
     if format == "openvino":
-        compiled = openvino_host.load().Core().compile_model(str(path), "CPU")
+        compiled = openvino.Core().compile_model(str(path), "CPU")
         return np.array(compiled([samples])[0])
     if format == "onnx":
         import onnxruntime

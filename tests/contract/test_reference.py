@@ -7,16 +7,12 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import onnxruntime
-import openvino
 import pytest
 import tflite
 from ai_edge_litert.interpreter import Interpreter
@@ -24,23 +20,10 @@ from ai_edge_litert.interpreter import Interpreter
 from harness import artifact, reference
 from harness.errors import InputError
 from harness.reference import execute, to_onnx, to_tflite, weights
-from harness.reference.deeplab import deeplabv3_mobilenetv3
 from harness.reference.graph import Convolution, Graph, Upscale, Weighted
-from harness.reference.mobilenet import mobilenet_v1, mobilenet_v2
-from harness.reference.resnet import resnet18
 from harness.reference.weights import Weights
-from harness.reference.yolo import yolov8s_seg
+from tests.contract.reference_files import NETWORKS, Array, groups, images, small
 
-Array = npt.NDArray[Any]
-NETWORKS: Mapping[str, Callable[[int], Graph]] = {
-    "deeplabv3-mobilenetv3": deeplabv3_mobilenetv3,
-    "mobilenet-v1": mobilenet_v1,
-    "mobilenet-v2": mobilenet_v2,
-    "resnet18": resnet18,
-    "yolov8s-seg": yolov8s_seg,
-}
-# An odd size too, because strides and resizing round there.
-SMALL = {"deeplabv3-mobilenetv3": 72, "yolov8s-seg": 96, "mobilenet-v2": 75}
 # Millions of parameters and of multiply-accumulates; the modules' docstrings name the sources.
 PUBLISHED = {
     "resnet18": (11.69, 1814),
@@ -50,19 +33,6 @@ PUBLISHED = {
     "deeplabv3-mobilenetv3": (11.029, 10452),
 }
 TOLERANCE = 1e-4  # of the largest value of an output
-
-
-@cache
-def small(name: str) -> tuple[Graph, Mapping[str, Weights]]:
-    """A network for small images, which runs in a moment, with its weights."""
-    graph = NETWORKS[name](SMALL.get(name, 64))
-    return graph, weights.make(graph, 0)
-
-
-def images(graph: Graph, count: int, seed: int = 1) -> Array:
-    """Noise in the layout that the files take."""
-    shape = (count, *graph.input.positions, graph.input.channels)
-    return np.random.default_rng(seed).standard_normal(shape).astype("float32")
 
 
 def by_numpy(graph: Graph, learnt: Mapping[str, Weights], x: Array) -> list[Array]:
@@ -88,12 +58,6 @@ def by_onnxruntime(path: Path, x: Array) -> list[Array]:
     return list(session.run(None, {"x": x}))
 
 
-def by_openvino(path: Path, x: Array) -> list[Array]:
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
-    model = openvino.Core().compile_model(path, "CPU", settings)
-    return list(model(x).to_tuple())
-
-
 def by_litert(path: Path, x: Array) -> list[Array]:
     """Maps are put channels first, as the ONNX files have them."""
     interpreter = Interpreter(str(path), num_threads=1)
@@ -104,11 +68,6 @@ def by_litert(path: Path, x: Array) -> list[Array]:
     interpreter.invoke()
     found = [interpreter.get_tensor(it["index"]) for it in interpreter.get_output_details()]
     return [np.moveaxis(it, -1, 1) if it.ndim == 4 else it for it in found]
-
-
-def groups(output: Array) -> list[Array]:
-    """Parts of one scale: YOLO's boxes are pixels, its scores and coefficients are not."""
-    return np.split(output, [4, 84], axis=1) if output.shape[1] == 116 else [output]
 
 
 def agree(these: list[Array], those: list[Array]) -> None:
@@ -136,14 +95,13 @@ def test_published_size(name: str) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_small_ones_agree(name: str, tmp_path: Path) -> None:
-    """Both files give what numpy gives, at batch 2 and at batch 1."""
+    """Both files give what numpy gives; further runtimes and precisions: test_agreement.py."""
     graph, learnt = small(name)
     to_onnx.write(graph, learnt, name, tmp_path / "net.onnx")
     to_tflite.write(graph, learnt, name, tmp_path / "net.tflite")
     x = images(graph, 2)
     expected = by_numpy(graph, learnt, x)
     agree(expected, by_onnxruntime(tmp_path / "net.onnx", x))
-    agree(expected, by_openvino(tmp_path / "net.onnx", x))
     agree(expected, by_litert(tmp_path / "net.tflite", x))
     agree([it[:1] for it in expected], by_litert(tmp_path / "net.tflite", x[:1]))
 

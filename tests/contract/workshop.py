@@ -51,6 +51,7 @@ TIMING: wire.Timing = {
     "warmup_ns": 1_000_000,
     "warmup_cap_ns": 200_000_000,
     "answer_timeout_s": 60.0,
+    "compile_timeout_s": 180.0,
 }
 BLOCKS = 2
 
@@ -295,7 +296,7 @@ class Workshop:
             return process.Process(started, process.environment(path), log), request
 
     def outputs(
-        self, cell: wire.Cell, streams: int = 1, **arrays: Array
+        self, cell: wire.Cell, streams: int = 1, trace: bool = True, **arrays: Array
     ) -> tuple[list[Array], wire.Executed]:
         """What a worker computes from given inputs in each of some streams, and what really ran.
 
@@ -310,7 +311,7 @@ class Workshop:
             self.tellers[runtime], _ = self.worker(cell, *command)
         worker = self.tellers[runtime]
         with self.supervising():
-            request = self.bench(self.job([cell])).load_request(cell, trace=True)
+            request = self.bench(self.job([cell])).load_request(cell, trace=trace)
         try:
             worker.ask({**request, "streams": streams}, 180.0)  # torch.compile takes its time
             told = {"do": "outputs", "arrays": str(given), "to": str(result), "streams": streams}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import socket
 import subprocess
 import tarfile
 import threading
@@ -282,3 +283,23 @@ def test_targets_of_a_runtime_share_its_archive(shelf: Path) -> None:
     built = provision.archive("toy:fast", ("toy",), GOAL)
     assert built == provision.archive("toy", ("toy",), GOAL)
     assert ":" not in str(built.path) + built.runtime, "its folder goes into a path list"
+
+
+def test_what_clashes_is_unsupported_and_told(shelf: Path) -> None:
+    put_wheel(shelf, "toy", "1.0", f"cp311-cp311-{MANYLINUX}", "part>=2")
+    put_wheel(shelf, "part", "1.0", "py3-none-any")
+    put_wheel(shelf, "part", "2.5", "py3-none-any")
+    with pytest.raises(ProvisionError, match="no wheels fit toy, part<2 on") as refused:
+        provision.archive("toy", ("toy", "part<2"), GOAL)
+    assert refused.value.status == "unsupported"
+    assert "depends on part>=2" in refused.value.what
+
+
+def test_an_index_that_never_answers_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://127.0.0.1:{port}/simple")
+        monkeypatch.setattr(provision, "BUILD_TIMEOUT_S", 1)
+        with pytest.raises(ProvisionError, match="it was not done after") as failure:
+            provision.archive("toy", ("toy",), GOAL)
+    assert failure.value.status == "failed"

@@ -16,8 +16,9 @@ from ai_edge_litert.interpreter import Interpreter
 from onnx import numpy_helper
 
 from harness.variant import SUFFIXES, suffix
+from harness.variants.convert.tflite import LITERT_TORCH
 from harness.variants.outputs import outputs
-from tests.integration.family_lab import MAGNITUDE, SAMPLES, VARIANTS, FamilyLab, samples
+from tests.integration.family_lab import DIGITS, MAGNITUDE, SAMPLES, VARIANTS, FamilyLab, samples
 
 COMMAND = Path(sys.executable).parent / "edgeproof"
 FILES = 10  # nine variants, of which one has two formats
@@ -153,6 +154,30 @@ def test_other_calibration_samples_build_int8_again(
     assert own.build().err == ""
 
 
+@pytest.mark.parametrize("changed", ["the study", "the file"])
+def test_the_samples_of_every_step_are_told_apart(own: FamilyLab, changed: str) -> None:
+    """Only those of the first step were remembered: the INT8 file kept its old ranges."""
+    given = dict(samples())
+    np.savez(own.folder / "own.npz", **given)
+    step = {"file": "own.npz", "inputs": "x", "samples": SAMPLES}
+    wanda = {"method": "wanda", "sparsity": 0.5, "calibration": step}
+    variants = {"both": {**INT8, "prune": wanda}}
+    own.write(variants)
+    own.build()
+    told = own.manifest("both")["calibration"]
+    assert {name: source["file"] for name, source in told.items()} == {
+        "prune": "own.npz",
+        "quantize": "eval.npz",
+    }
+    if changed == "the study":
+        other = {"file": "eval.npz", "inputs": "x", "samples": SAMPLES - 1}
+        own.write(variants, calibration=other)
+    else:
+        np.savez(own.folder / "eval.npz", x=given["x"] * 0.9, y=given["y"])
+    assert own.build().err == "both (onnx): the calibration samples have changed\n"
+    assert own.build().err == ""
+
+
 def test_a_changed_parent_is_followed_down_the_family(own: FamilyLab) -> None:
     own.write({"pruned": PRUNED, "kid": {"from": "pruned", "quantize": {"to": "fp16"}}})
     own.build()
@@ -190,7 +215,7 @@ def test_what_is_not_as_it_was_made_is_refused_and_built_again(own: FamilyLab, d
         mask.unlink()
     message = own.refused("run", "study.yaml")
     assert "variants/digits/pruned/pruned.onnx: cannot be measured as it is" in message
-    assert "next: edgeproof variants build" in message
+    assert "next: edgeproof variants build study.yaml\n" in message
     assert own.build().err.startswith("pruned (onnx): ")
     assert file.read_bytes() == whole
     assert own.edgeproof("variants", "verify", "study.yaml").code == 0
@@ -213,6 +238,55 @@ def test_a_mask_of_another_variant_that_changes(own: FamilyLab) -> None:
     assert own.manifest("given")["sparsity"]["reached"] == pytest.approx(0.5, abs=0.001)
     shutil.copyfile(own.file("two-of-four", ".onnx.mask.npz"), own.folder / "m.npz")
     assert own.build().err == "given (onnx): the mask that it is pruned by has changed\n"
+
+
+def test_a_dataset_of_few_samples_is_enough_for_parity(lab: FamilyLab) -> None:
+    dataset = {"file": "eval.npz", "inputs": "x", "labels": "y"}
+    lab.write({"half": VARIANTS["half"]}, calibration=None, dataset=dataset)
+    lab.build()
+    assert [check["samples"] for check in lab.manifest("half")["parity"]] == [2 * SAMPLES]
+
+
+def test_a_quantised_parent_is_converted_though_its_size_is_not_known(lab: FamilyLab) -> None:
+    shutil.copyfile(DIGITS / "models" / "int8.onnx", lab.folder / "models" / "int8.onnx")
+    given = {"model": "models/int8.onnx"}
+    lab.write({"given": given, "ir": {"from": "given", "formats": ["openvino"]}})
+    lab.build()
+    told = lab.manifest("ir", ".xml")
+    assert told["before"] is None and told["after"] is None
+    assert "parameters and MACs are not known: int8.onnx is quantised" in told["notes"][-1]
+    assert lab.edgeproof("variants", "verify", "study.yaml").code == 0
+
+
+def test_a_program_of_torch_is_built_as_tflite(lab: FamilyLab) -> None:
+    if not LITERT_TORCH.ready:
+        pytest.skip("litert-torch's environment of 2.1 GB has not been built on this machine")
+    torch = pytest.importorskip("torch", reason="the extra `author` (torch) is not installed")
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(27648, 10)).eval()
+    example = torch.from_numpy(samples()["x"][:1])
+    torch.export.save(torch.export.export(network, (example,)), lab.folder / "net.pt2")
+    lab.write({"given": {"model": "net.pt2"}, "lite": {"from": "given", "formats": ["tflite"]}})
+    lab.build()
+    assert lab.manifest("lite", ".tflite")["parity"][0]["step"] == "torch to tflite"
+
+
+def test_what_cannot_be_built_stops_only_what_is_made_of_it(lab: FamilyLab) -> None:
+    whole = {**MAGNITUDE, "sparsity": 0.5, "method": "mask", "mask": "m.npz"}
+    del whole["sparsity"], whole["scope"]
+    lab.write(
+        {
+            "masked": {"from": "dense", "formats": ["onnx"], "prune": whole},
+            "kid": {"from": "masked", "quantize": {"to": "fp16"}},
+            "half": VARIANTS["half"],
+        }
+    )
+    done = lab.edgeproof("variants", "build", "study.yaml")
+    assert done.code == 2
+    assert "half" in done.out and "masked" not in done.out
+    assert "error: 2 files could not be built\n" in done.err
+    assert "masked (onnx): m.npz: no such mask; next: correct `mask:` of masked\n" in done.err
+    assert "kid (onnx): not tried, for want of masked\n" in done.err
+    assert {path.parent.name for path in lab.files()} == {"half"}
 
 
 def test_only_one_variant_and_what_it_is_made_from(lab: FamilyLab) -> None:
@@ -243,7 +317,7 @@ def test_a_build_that_breaks_while_files_are_placed(own: FamilyLab, copies: int)
         raise KeyboardInterrupt
 
     with (
-        mock.patch("harness.variants.build.shutil.copyfile", copyfile),
+        mock.patch("harness.variants.files.shutil.copyfile", copyfile),
         mock.patch("harness.variants.manifest.Path.write_text", write_text),
     ):
         assert own.edgeproof("variants", "build", "study.yaml").code == 130

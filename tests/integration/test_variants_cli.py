@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from onnx import numpy_helper
 
+from harness.variants import mask_file
 from tests.integration.family_lab import MAGNITUDE, VARIANTS, FamilyLab
 
 PRUNED = {"from": "dense", "formats": ["onnx"], "prune": MAGNITUDE}
@@ -113,6 +112,22 @@ def _smaller(lab: FamilyLab) -> None:
     edit(lab.file("pruned", ".onnx.json"), change)
 
 
+def _other_names(lab: FamilyLab) -> None:
+    """As an exporter of another version names them; the manifest still has its sha256."""
+    model = onnx.load(lab.file("pruned"))
+    for item in model.graph.initializer:
+        for node in model.graph.node:
+            node.input[:] = [f"{name}.v2" if name == item.name else name for name in node.input]
+        item.name += ".v2"
+    onnx.save(model, lab.file("pruned"))
+
+
+def _other_axes(lab: FamilyLab) -> None:
+    """A mask of positions, of axes that the weights do not have."""
+    with_axes = {"head.weight": {7: np.arange(2)}}
+    mask_file.write(lab.file("pruned", ".onnx.mask.npz"), {}, with_axes)
+
+
 def _other_parent(lab: FamilyLab) -> None:
     change_a_weight(lab.folder / "models" / "dense.onnx", 0.25)
 
@@ -139,6 +154,8 @@ def _cut(lab: FamilyLab) -> None:
         (_nicer_layer, "is zero, by the manifest"),
         (_nicer_whole, "by the manifest 0.7"),
         (_smaller, "by the manifest parameters="),
+        (_other_names, "of its mask is no weight of it"),
+        (_other_axes, "'head.weight' has not the 2 positions of its mask"),
         (_other_parent, "it was made from another dense"),
         (_no_file, "it is missing"),
         (_no_manifest, "has no manifest beside it"),
@@ -159,6 +176,15 @@ def test_damage_is_found_and_the_other_files_are_still_checked(
     assert {rows[name]["verified"] for name in ("half", "slim")} == {others}
 
 
+def test_another_recipe_than_the_study_has_now_is_stale(own: FamilyLab) -> None:
+    other = {**PRUNED, "prune": {**MAGNITUDE, "sparsity": 0.7}}
+    own.write({"half": VARIANTS["half"], "pruned": other, "slim": SLIM})
+    checked = own.edgeproof("variants", "verify", "study.yaml", "--json")
+    assert checked.code == 1
+    told = {Path(row["file"]).stem: row["differs"] for row in checked.json()}
+    assert told == {"half": "", "pruned": "stale: the study's recipe has changed", "slim": ""}
+
+
 def test_a_file_by_itself_is_verified(own: FamilyLab) -> None:
     files = [str(own.file(name)) for name in ("pruned", "slim")]
     assert own.edgeproof("variants", "verify", *files).code == 0
@@ -177,62 +203,6 @@ def test_what_the_store_keeps(family: FamilyLab) -> None:
     assert by_file["pruned-int8.tflite"]["made from"] == "pruned"
     assert by_file["dense.tflite"]["made from"] == ""
     assert digest[:12] in family.edgeproof("variants", "list").out
-
-
-def test_an_older_file_comes_back_byte_by_byte(own: FamilyLab) -> None:
-    names = ("pruned.onnx", "pruned.onnx.json", "pruned.onnx.mask.npz")
-    older = {name: (own.file("pruned").parent / name).read_bytes() for name in names}
-    sha256 = own.manifest("pruned")["sha256"]
-    store = f"sqlite:///{own.folder / 'other.db'}"
-    own.write({"pruned": PRUNED})
-    own.build("--store", store)
-    own.write({"pruned": {**PRUNED, "prune": {**MAGNITUDE, "sparsity": 0.7}}})
-    own.build("--store", store)
-    assert own.file("pruned").read_bytes() != older["pruned.onnx"]
-    back = ("variants", "restore", sha256[:12], "--store", store, "-o")
-    told = own.edgeproof(*back, "release")
-    assert (told.code, told.out) == (0, "release/pruned.onnx\n")
-    assert {name: (own.folder / "release" / name).read_bytes() for name in names} == older
-    assert own.edgeproof("variants", "verify", "release/pruned.onnx").code == 0
-    assert own.edgeproof(*back, "release").code == 0
-    assert "is there already, with other content" in own.refused(*back, "variants/digits/pruned")
-
-
-def test_two_files_of_an_ir_come_back(family: FamilyLab, tmp_path: Path) -> None:
-    sha256 = family.manifest("ir", ".xml")["sha256"]
-    assert family.edgeproof("variants", "restore", sha256, "-o", str(tmp_path)).code == 0
-    for path in family.file("ir").parent.iterdir():
-        assert (tmp_path / path.name).read_bytes() == path.read_bytes()
-
-
-def test_a_manifest_of_another_version_comes_back_as_it_was(own: FamilyLab) -> None:
-    sha256 = own.manifest("pruned")["sha256"]
-    older = {"schema": "edgeproof.variant/1", "variant": "pruned"}
-    with contextlib.closing(sqlite3.connect(own.folder / "store.db")) as link, link:
-        link.execute(
-            "UPDATE artifacts SET manifest = ? WHERE sha256 = ?", [json.dumps(older), sha256]
-        )
-    assert own.edgeproof("variants", "restore", sha256, "-o", "a").code == 0
-    assert json.loads((own.folder / "a" / "pruned.onnx.json").read_text()) == older
-    own.build()  # the same file, so the store takes the manifest that can be read
-    assert own.edgeproof("variants", "restore", sha256, "-o", "b").code == 0
-    assert json.loads((own.folder / "b" / "pruned.onnx.json").read_text()) == own.manifest("pruned")
-
-
-def test_damage_in_the_store_is_not_written(own: FamilyLab) -> None:
-    sha256 = own.manifest("pruned")["sha256"]
-    with contextlib.closing(sqlite3.connect(own.folder / "store.db")) as link, link:
-        link.execute("UPDATE blobs SET content = ? WHERE sha256 = ?", [b"other", sha256])
-    assert "came out of the store" in own.refused("variants", "restore", sha256, "-o", "a")
-    assert not (own.folder / "a").exists()
-
-
-@pytest.mark.parametrize(
-    ("prefix", "expected"),
-    [("abcdefabcdef", "no artifact 'abcdefabcdef'"), ("", "artifacts begin with ''; give more")],
-)
-def test_what_cannot_be_restored(family: FamilyLab, prefix: str, expected: str) -> None:
-    assert expected in family.refused("variants", "restore", prefix)
 
 
 @pytest.mark.parametrize(

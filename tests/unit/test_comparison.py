@@ -111,6 +111,18 @@ def test_a_candidate_that_cannot_run_keeps_its_reason() -> None:
     assert "no file for this runtime" in found["reason"]
 
 
+@pytest.mark.parametrize("side", ["dense", "int8"])
+def test_what_its_evaluation_found_unsupported_is_not_compared(side: str) -> None:
+    made = RunBuilder()
+    cells = {name: cell(name) for name in ("dense", "int8")}
+    for one in cells.values():
+        made.add_cell(one)
+    made.add_group("g", {one["id"]: 4.0 for one in cells.values()})
+    made.records = []
+    made.add_evaluation(cells[side], 0.9, status="unsupported", reason="no such GPU")
+    assert compare(made.build()) == {}
+
+
 def test_swapping_the_sides_inverts_the_ratio() -> None:
     made = two_variants()
     forth = compare(made.build())

@@ -12,6 +12,7 @@ from onnx import helper
 from harness.variants.count import count, totals
 from harness.variants.networks import open_network
 from tests.unit.seeded_nets import Net, classifier
+from tests.unit.tflite_builder import Net as TfliteNet
 
 DIGITS = Path(__file__).parents[2] / "examples/digits/models"
 
@@ -47,6 +48,17 @@ def test_zeros(tmp_path: Path) -> None:
     assert whole.sparsity == 128 / (432 + 144 + 512 + 1152 + 384 + 120)
 
 
+def test_a_bias_that_is_computed_is_no_constant_of_the_layer(tmp_path: Path) -> None:
+    net = TfliteNet()
+    x, bias = net.input("x", 1, 6), net.input("b", 4)
+    inputs = [x, net.weight("w", 4, 6), bias]
+    y = net.op("FULLY_CONNECTED", inputs, "y", [1, 4], like="FullyConnectedOptions")
+    network = open_network(net.save(tmp_path / "net.tflite", y), "tflite")
+    [layer] = network.graph.layers()
+    assert layer.bias is None
+    assert [one.parameters for one in count(network)] == [24]
+
+
 def test_norms_are_parameters_but_no_layers(tmp_path: Path) -> None:
     net = Net(["n", 3, 8, 8]).conv("one", (4, 3, 1, 1)).relu()
     net.op("BatchNormalization", "norm", *(np.ones(4, np.float32) for _ in range(4)))
@@ -65,6 +77,23 @@ def test_the_same_network_in_both_formats() -> None:
     # 3 x 3 x 3 weights of 16 filters at 48 x 48 positions; 80 x 80 weights at 48 x 48.
     assert one.layers[0].macs == 48 * 48 * 16 * 27
     assert one.layers[4].macs == 48 * 48 * 80 * 80
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_converted_file_has_all_layers(tmp_path: Path, half: bool) -> None:
+    """OpenVINO's reader of ONNX puts reshapes by computed shapes before depthwise weights."""
+    import openvino
+
+    source, target = DIGITS / "dense.onnx", tmp_path / "dense.xml"
+    openvino.save_model(openvino.Core().read_model(source), target, compress_to_fp16=half)
+    whole = totals(open_network(source, "onnx"))
+    again = totals(open_network(target, "openvino"))
+    assert [layer.macs for layer in again.layers] == [layer.macs for layer in whole.layers]
+    sizes = [int(np.prod(layer.shape)) for layer in whole.layers]
+    assert [int(np.prod(layer.shape)) for layer in again.layers] == sizes
+    # The numbers that Gemm scales by are constants of their own.
+    assert 0 <= again.parameters - whole.parameters <= 2
+    assert again.macs == whole.macs
 
 
 @pytest.mark.parametrize("batch", ["n", 1, 8])

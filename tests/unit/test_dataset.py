@@ -34,7 +34,7 @@ def save(folder: Path, **arrays: Any) -> Path:
 
 def artifact(*inputs: Port, outputs: tuple[Port, ...] = (Port("p", "float32", (None, 3)),)) -> Any:
     contents = Contents(inputs, outputs, None, None)
-    return Artifact(Path("m.onnx"), "onnx", (), "0" * 64, {}, 1, 1, contents)
+    return Artifact(Path("m.onnx"), "onnx", (), "0" * 64, {}, 1, contents)
 
 
 def message(path: Path, source: DatasetSource = SOURCE) -> str:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from onnx import helper, numpy_helper
 
 from harness.errors import InputError
 from harness.formats import Stored
@@ -21,7 +22,7 @@ from harness.variants.networks import open_network
 from harness.variants.patches import patch
 from harness.variants.refill import refilled
 from harness.variants.sparse_tflite import write as write_sparse
-from harness.variants.zeros import stored, zeros
+from harness.variants.zeros import SPARSE, UNKNOWN_USES, stored, zeros
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
 MODELS = DIGITS / "models"
@@ -172,3 +173,33 @@ def test_macs_are_the_same_in_all_formats(models: dict[str, Path]) -> None:
     found = [zeros(models[name], FORMATS[models[name].suffix]) for name in FILES[:3]]
     assert len({(one["macs"], one["macs_saved"], one["weights"]) for one in found}) == 1
     assert {tuple(one["patterns"]) for one in found} == {("unstructured",)}
+
+
+def test_what_is_not_known_has_its_own_reason(tmp_path: Path) -> None:
+    """MACs that are not known were said to be so for want of the axes."""
+    values = numpy_helper.from_array(np.ones(2, np.float32), "sparse")
+    places = numpy_helper.from_array(np.array([0, 5], np.int64), "places")
+    noise = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["x", "sparse"], ["h"], name="first"),
+            helper.make_node("Det", ["h"], ["d"]),
+            helper.make_node("Own", ["d"], ["o"], domain="own"),
+            helper.make_node("MatMul", ["o", "w"], ["y"], name="second"),
+        ],
+        "net",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", 4])],
+        [onnx.ValueInfoProto(name="y")],
+        [numpy_helper.from_array(np.maximum(noise, 0), "w")],
+        sparse_initializer=[helper.make_sparse_tensor(values, places, [4, 3])],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    path = tmp_path / "net.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), path)
+    found = zeros(path, "onnx")
+    first, second = found["layers"]
+    assert (first["zeros"], first["pattern"], first["saved_bytes"]) == (10, None, None)
+    assert first["reason"] == f"{UNKNOWN_USES}; {SPARSE}"
+    assert (second["macs"], second["reason"]) == (None, UNKNOWN_USES)
+    assert second["saved_bytes"] == found["saved_bytes"] > 0
+    assert (found["macs"], found["reason"]) == (None, f"{UNKNOWN_USES}; {SPARSE}")

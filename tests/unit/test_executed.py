@@ -24,7 +24,8 @@ from reports.layout import Section
 from reports.run import ArtifactRecord
 from reports.sections import execution
 
-INT8 = {"quantize": {"to": "int8", "leave": []}}
+MANIFEST: dict[str, Any] = {"schema": "edgeproof.variant/1"}
+INT8 = MANIFEST | {"quantize": {"to": "int8", "leave": []}}
 
 
 def layer(name: str, operator: str = "Conv", **changes: Any) -> wire.LayerRun:
@@ -189,11 +190,11 @@ QUANTISED = layer("x_QuantizeLinear", "QuantizeLinear")
     [
         (FLOATS, INT8, True),
         (FLOATS, None, False),
-        (FLOATS, {"quantize": {"to": "fp16", "leave": []}}, False),
+        (FLOATS, MANIFEST | {"quantize": {"to": "fp16", "leave": []}}, False),
         ([*FLOATS, QUANTISED], None, True),  # no manifest: it quantises its activations
         ([*FLOATS, layer("y", precision="int8")], None, True),
         ([FLOATS[0], *[layer(str(at), precision="int8") for at in range(3)]], INT8, False),
-        (FLOATS, {"quantize": {"to": "int8", "leave": ["conv0", "conv1"]}}, False),
+        (FLOATS, MANIFEST | {"quantize": {"to": "int8", "leave": ["conv0", "conv1"]}}, False),
         ([layer("a", precision=None)], INT8, False),  # what is not told is not flagged
     ],
 )
@@ -286,13 +287,16 @@ def texts(section: Section) -> str:
 def test_the_page_tells_what_ran_and_by_whom() -> None:
     document = build(study(MIXED, note="a note").build())
     found = execution.section(document)
-    first, by_layer = found.tables
-    assert "XnnpackExecutionProvider 33.3% of layers, 60.0% of time" in texts(found)
-    assert "fp32: 1, bf16: 1 layers" in first.rows[0] and "a note" in first.rows[0]
-    assert "gemm 60.0%, jit 30.0%" in first.rows[0]
+    first, kernels, by_layer = found.tables
+    assert "XnnpackExecutionProvider 60.0%, CPUExecutionProvider 40.0%" in first.rows[0]
+    assert "1 fp32, 1 bf16" in first.rows[0] and "a note" in first.rows[0]
+    assert "40.0% of time" in first.rows[0]
+    assert kernels.rows[0][-3:] == ["gemm", "1", "60.0%"]
     assert by_layer.detail and len(by_layer.rows) == 3
     assert "zeros are blank where no weights" in by_layer.caption
-    assert not found.detail and found.points[0][1].startswith("2 of 3 layers fell back to CPU")
+    assert not found.detail
+    lead, where = found.points[0]
+    assert lead.startswith("2 of 3 layers fell back to CPU") and where == "dense in onnxruntime."
     assert "75.0%" in render.html(document) and "Executed, not requested" in render.html(document)
     assert render.markdown(document).count("conv0") >= 1
 
@@ -301,18 +305,45 @@ def test_what_runtimes_do_not_tell_is_said_once() -> None:
     bare = [layer("a", kernel=None, ns=None), layer("b", kernel=None, ns=None)]
     found = execution.section(build(study(bare).build()))
     assert found.words[1:] == [
-        f"Not everywhere told are times of layers (onnxruntime: {executed.NOT_TIMED}).",
-        f"Not everywhere told are names of kernels (onnxruntime: {executed.NO_KERNELS}).",
+        f"Times of layers are missing for onnxruntime: {executed.NOT_TIMED}.",
+        f"Names of kernels are missing for onnxruntime: {executed.NO_KERNELS}.",
     ]
     (only,) = found.tables
     heads = [column.name for column in only.columns]
-    assert found.detail and "main kernels" not in heads and "of time" not in heads
+    assert found.detail and "fell back" not in heads
+
+
+def test_a_flag_is_told_once_with_all_places() -> None:
+    made = study([layer("a")], precision="fp16")
+    for runtime in ("litert", "litert:builtin"):
+        other = cell("slim", runtime, precision="fp16")
+        made.add_cell(other)
+        made.add_group(runtime, {other["id"]: 2.0}, executed={"precision": "fp32"})
+        told = {"precision": "fp32", "layers": [layer("b", provider=None)]}
+        made.add_evaluation(other, 0.9, executed=told)
+    made.events[0].event["executed"]["precision"] = "fp32"
+    assert list(execution.section(build(made.build())).points) == [
+        (
+            "Executed in fp32 though fp16 was requested:",
+            "dense in onnxruntime; slim in litert, litert:builtin.",
+        )
+    ]
+
+
+def test_fp16_of_which_nothing_is_told_is_flagged() -> None:
+    made = study([layer("a", precision=None)], precision="fp16")
+    made.events[0].event["executed"]["precision"] = None
+    made.records = []
+    made.add_group("h", {made.cells[0].cell["id"]: 2.0}, executed={"precision": None})
+    assert row(made)["executed"]["flags"] == [
+        "the runtime does not tell what it executed, though fp16 was requested"
+    ]
 
 
 def test_layers_of_little_time_are_one_line_on_the_page() -> None:
     small = [layer(f"small{at}", ns=1) for at in range(5)]
     document = build(study([layer("conv0", ns=10_000), *small], target="xnnpack").build())
-    by_layer = execution.section(document).tables[1]
+    by_layer = execution.section(document).tables[2]
     assert [line[0] for line in by_layer.rows] == ["conv0", "5 more"]
     assert len(document["profiles"][0]["layers"]) == 6
 

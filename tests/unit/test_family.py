@@ -50,20 +50,91 @@ def test_files_of_a_built_variant_have_the_formats_of_its_parent_and_its_shapes(
     assert found.shapes == {"x": (None, 8)}
 
 
-def test_formats_may_be_named_and_files_may_go_elsewhere() -> None:
+def test_formats_may_be_named() -> None:
     variants = {
         "dense": DENSE,
         "small": {**PRUNED, "formats": ["openvino"]},
-        "there": {**PRUNED, "formats": ["onnx"], "model": "out/there.onnx"},
         "grandchild": {"from": "small", "quantize": {"to": "fp16"}},
     }
     found = study(variants).variants
     assert found["small"].model == {"openvino": "variants/kws/small/small.xml"}
-    assert found["there"].model == {"onnx": "out/there.onnx"}
     assert list(found["grandchild"].model) == ["openvino"]
     assert family.source_format(found, "small", "openvino") == "onnx"
     assert family.source_format(found, "grandchild", "openvino") == "openvino"
     assert family.source_format(found, "grandchild", "tflite") is None
+
+
+@pytest.mark.parametrize(
+    ("variants", "expected"),
+    [
+        # Each of these once was written over the user's own file, that of the baseline too.
+        ({"c": {"from": "dense", **HALF, "model": "d.onnx"}}, "has a recipe and files of its own"),
+        ({"c": {"from": "dense", **HALF, "model": "c.onnx"}}, "has a recipe and files of its own"),
+        (
+            {
+                "mine": {"model": "variants/../variants/kws/c/c.onnx"},
+                "c": {"from": "dense", **HALF},
+            },
+            "would be built over the file of mine",
+        ),
+        (
+            {
+                "mine": {"model": str(Path("variants/kws/c/c.onnx").resolve())},
+                "c": {"from": "dense", **HALF},
+            },
+            "would be built over the file of mine",
+        ),
+    ],
+)
+def test_no_file_of_the_user_is_built_over(variants: dict[str, Any], expected: str) -> None:
+    assert expected in refused({"dense": DENSE, **variants})
+
+
+def test_a_study_with_built_variants_is_read_again_as_it_is() -> None:
+    first = study({"dense": DENSE, "small": PRUNED})
+    assert parse_study(first.document(), Path()).variants == first.variants
+
+
+@pytest.mark.parametrize(
+    ("slim", "expected"),
+    [
+        ({"from": ["dense"], **HALF}, "'dense-slim' is there already"),
+        ({"from": [], **HALF}, "names no variant"),
+        ({"from": ["other", "other"], **HALF}, "or one twice"),
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_no_variant_of_a_shared_recipe_is_lost(
+    slim: dict[str, Any], expected: str, first: bool
+) -> None:
+    given = {"model": "o.onnx"}
+    made = {"slim": slim} if first else {}
+    last = {} if first else {"slim": slim}
+    variants = {"dense": DENSE, "other": given, **made, "dense-slim": given, **last}
+    assert expected in refused(variants)
+
+
+def test_only_formats_that_can_be_built_are_inherited() -> None:
+    dense = {"model": {"torch": "d.pt2", "ncnn": "d.param", "onnx": "d.onnx"}}
+    found = study({"dense": dense, "half": {"from": "dense", **HALF}}).variants
+    assert list(found["half"].model) == ["onnx"]
+
+
+def test_a_program_of_torch_becomes_tflite_and_is_then_pruned() -> None:
+    lite = {"from": "dense", "formats": ["tflite"]}
+    dense = {"model": "d.pt2"}
+    found = study({"dense": dense, "lite": lite, "small": {**PRUNED, "from": "lite"}}).variants
+    assert family.source_format(found, "lite", "tflite") == "torch"
+    assert list(found["small"].model) == ["tflite"]
+    assert "cannot be pruned: dense is a torch file" in refused(
+        {"dense": dense, "x": {**lite, "prune": PRUNED["prune"]}}
+    )
+
+
+@pytest.mark.parametrize("file", ["d.pt2", "d.param", "d.pte"])
+@pytest.mark.parametrize("made", [PRUNED, {"from": "dense", "formats": ["openvino"]}])
+def test_a_parent_that_nothing_can_be_built_from(file: str, made: dict[str, Any]) -> None:
+    assert "dense has only " in refused({"dense": {"model": file}, "x": made})
 
 
 def test_one_recipe_over_several_networks() -> None:
@@ -110,6 +181,9 @@ def test_a_variant_given_as_a_file_is_compared_with_the_baseline_of_the_study() 
         ({"prune": {"method": "magnitude"}}, "give `sparsity:`, a share from 0 to 1"),
         ({"prune": {"method": "magnitud", "sparsity": 0.5}}, "should be 'magnitude'"),
         ({"prune": {"method": "mask"}}, "method mask takes `mask: FILE`"),
+        ({"prune": {"method": "mask", "mask": "m", "pattern": "2:4"}}, "takes no pattern"),
+        ({"prune": {"method": "mask", "mask": "m", "scope": "global"}}, "takes no scope"),
+        ({"prune": {"method": "mask", "mask": "m", "criterion": "l2"}}, "takes no criterion"),
         ({"prune": {"method": "magnitude", "sparsity": 0.5, "mask": "m"}}, "takes no mask"),
         ({"prune": {"method": "magnitude", "pattern": "2:2"}}, "must leave fewer weights"),
         ({"prune": {"method": "magnitude", "pattern": "1x1", "sparsity": 0.5}}, "is no block"),

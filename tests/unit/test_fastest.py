@@ -30,6 +30,7 @@ def compared(runtime: str, ci: list[float] | None, **changes: Any) -> dict[str, 
         "candidate": runtime,
         "ci": ci,
         "finding": finding(interval),
+        "seconds": 16.0,
     } | changes
 
 

@@ -83,8 +83,8 @@ def test_a_budget_that_a_network_of_5_ms_exceeds() -> None:
 
 def test_gates_that_share_the_error_need_more_launches() -> None:
     assert said("quick", gates=[P95]) == [
-        "latency_p95_ms <= 6: p95 needs 8 launches for a verdict; its last look is at 7 "
-        "(effort quick): use effort: standard"
+        "latency_p95_ms <= 6: among 2 gates it can pass but not fail: for that p95 needs 8 "
+        "launches; its last look is at 7 (effort quick): use effort: standard"
     ]
     assert said("quick", gates=[P95], variants=ALONE)[1:] == []
 
@@ -111,7 +111,7 @@ def test_ratios_without_a_baseline() -> None:
         "latency_p50_ratio cannot be judged"
     ]
     assert said(gates=[RATIO], runtimes=["onnxruntime", "litert"]) == [
-        "no comparison with dense in litert: litert reads tflite; dense has only onnx; "
+        "no comparison with dense in litert: litert reads .tflite; dense has only .onnx; "
         "latency_p50_ratio cannot be judged"
     ]
 

@@ -262,10 +262,20 @@ def test_fixed_batch_is_filled_with_copies(tmp_path: Path) -> None:
 
 def test_samples_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     network = opened(model_files.matmul(noise(4, 4)), tmp_path)
-    with pytest.raises(InputError, match="takes"):
+    with pytest.raises(InputError, match="a sample of 'x' is"):
         list(network.values(["y"], {"x": noise(2, 5)}))
-    with pytest.raises(InputError, match="has the inputs x"):
-        list(network.values(["y"], {"z": noise(2, 4)}))
+    with pytest.raises(InputError, match="takes the inputs x"):
+        list(network.values(["y"], {"x": noise(2, 4), "z": noise(2, 4)}))
+
+
+def test_samples_are_taken_as_outputs_takes_them(tmp_path: Path) -> None:
+    """By position where a converter has renamed the inputs, and for inputs without a batch."""
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    given = {"w": noise(4, 8)}
+    network = opened(build([node], given, (4,)), tmp_path)
+    samples = noise(2, 4)
+    found = [values["y"] for values in network.values(["y"], {"renamed": samples})]
+    np.testing.assert_allclose(found, samples @ given["w"], rtol=1e-5, atol=1e-6)
 
 
 def test_replace_keeps_type_and_shape(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from harness.errors import InputError
-from harness.variants import openvino_host
+from harness.variants import openvino_host, samples
 from harness.variants.network import Array
 from harness.variants.outputs import batches, outputs
 
@@ -98,13 +98,41 @@ def test_reals_are_no_whole_numbers(tmp_path: Path) -> None:
 
 
 def test_codes_of_a_quantised_file_are_undone() -> None:
-    samples = np.load(DIGITS / "eval.npz")
+    archive = np.load(DIGITS / "eval.npz")
     found = [
-        outputs(DIGITS / "models" / f"{name}.tflite", "tflite", {"": samples["x"][:40]})[0]
+        outputs(DIGITS / "models" / f"{name}.tflite", "tflite", {"": archive["x"][:40]})[0]
         for name in ("dense", "int8")
     ]
     assert found[1].dtype == np.float32
     assert np.corrcoef(found[0].ravel(), found[1].ravel())[0, 1] > 0.99
+
+
+def test_an_output_whose_size_depends_on_the_data_is_refused(tmp_path: Path) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("NonZero", ["x"], ["y"])],
+        "found",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.INT64, [2, "found"])],
+    )
+    opset = helper.make_opsetid("", 17)
+    path = tmp_path / "net.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=9), path)
+    found = np.array([[1, 0, 0, 0], [1, 1, 0, 0]], np.float32)
+    with pytest.raises(InputError, match=r"output 'y' differs in shape .* \[2, 1\], \[2, 2\]"):
+        outputs(path, "onnx", {"x": found})
+
+
+@pytest.mark.parametrize("batch", [3, "n"])
+def test_random_samples_for_a_fixed_batch(tmp_path: Path, batch: Any) -> None:
+    path = difference(tmp_path / "net.onnx", batch)
+    graph = onnx.load(path)
+    del graph.graph.output[1]
+    onnx.save(graph, path)
+    feeds = samples.random(path, "onnx", {})
+    assert {name: array.shape for name, array in feeds.items()} == {"a": (8, 3), "b": (8, 3)}
+    assert outputs(path, "onnx", feeds)[0].shape == (8, 3)
+    stated = samples.random(path, "onnx", {"a": (3, None), "b": (3, None)})
+    assert stated["a"].shape == (8, 3)
 
 
 def test_what_cannot_run_is_told(tmp_path: Path) -> None:
@@ -113,10 +141,20 @@ def test_what_cannot_run_is_told(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="does not run on this host"):
             outputs(tmp_path / "net.onnx", format, {"a": A})
     with pytest.raises(InputError, match="cannot be run on the host"):
-        outputs(tmp_path / "net.pt2", "torch", {"a": A})
+        outputs(tmp_path / "net.param", "ncnn", {"a": A})
 
 
 @pytest.mark.parametrize("feeds", [{"a": A, "b": B[:3]}, {"a": A[:0], "b": B[:0]}, {}])
 def test_inputs_need_equally_many_samples(tmp_path: Path, feeds: dict[str, Array]) -> None:
     with pytest.raises(InputError, match="equally many samples"):
         outputs(difference(tmp_path / "net.onnx"), "onnx", feeds)
+
+
+def test_a_program_of_torch(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="the extra `author` (torch) is not installed")
+    network = torch.nn.Linear(3, 2).eval()
+    program = torch.export.export(network, (torch.from_numpy(A[:1]),))
+    torch.export.save(program, tmp_path / "net.pt2")
+    weight, bias = (value.detach().numpy() for value in network.parameters())
+    [found] = outputs(tmp_path / "net.pt2", "torch", {"": A})
+    np.testing.assert_allclose(found, A @ weight.T + bias, rtol=1e-5, atol=1e-5)

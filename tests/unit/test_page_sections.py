@@ -68,7 +68,10 @@ def test_a_set_without_a_value_is_named_with_its_reason() -> None:
 def test_a_baseline_that_lacks_a_set_takes_the_drops_away_with_a_reason() -> None:
     found = robustness.section(spoiled(study(), "dense", ("noise", 2)))
     means = table(found, "Under corruptions")
-    assert column(means, "note") == ["", "the baseline has no answers to noise 2"]
+    assert column(means, "note") == [
+        "1 of 3 sets have no answers",
+        "the baseline has no answers to noise 2",
+    ]
     assert "drop from baseline" not in [one.name for one in means.columns]
 
 

@@ -29,7 +29,7 @@ FORMATS = {
 
 def artifact(variant: str, format: str, shape: tuple[int | None, ...] = (None, 4)) -> Artifact:
     contents = Contents((Port("x", "float32", shape),), (), None, None)
-    return Artifact(Path(variant), format, (), f"{variant}-{format}", {}, 1, 1, contents)
+    return Artifact(Path(variant), format, (), f"{variant}-{format}", {}, 1, contents)
 
 
 def study(**changes: Any) -> Study:
@@ -102,9 +102,9 @@ def test_no_file_for_a_runtime() -> None:
     found = planned(study())
     assert reasons(found) == {
         "small/onnxruntime/fp32/b1/t1/single-stream": (
-            "onnxruntime reads onnx; small has only tflite"
+            "onnxruntime reads .onnx; small has only .tflite"
         ),
-        "dense/litert/fp32/b1/t1/single-stream": "litert reads tflite; dense has only onnx",
+        "dense/litert/fp32/b1/t1/single-stream": "litert reads .tflite; dense has only .onnx",
     }
     without = {group["id"].split("/")[1]: group["baseline"] for group in found.groups}
     assert without["litert"] is None

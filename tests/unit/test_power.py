@@ -30,9 +30,31 @@ def test_a_gate_is_undecidable_exactly_when_the_clearest_launches_do_not_decide_
     looks: tuple[int, ...], gates: int, name: str
 ) -> None:
     rule = ratio_rule(1.01, name, looks, gates=gates)
-    clearest = [1.0 + 1e-9 * number for number in range(looks[-1])]
+    clearest = np.array([1.0 + 1e-9 * number for number in range(looks[-1])])
     said = power.undecidable(name, rule, looks[-1], 10_000)
-    assert (said is None) == (decide(clearest, rule).verdict == "fail")
+    assert decide((-clearest).tolist(), rule).verdict == "pass"
+    assert (said is None) == (decide(clearest.tolist(), rule).verdict == "fail")
+    assert said is None or said.startswith(f"among {gates} gates it can pass but not fail: ")
+
+
+@pytest.mark.parametrize(("gates", "name"), [(50, "p95"), (50, "p50"), (1, "p95")])
+def test_the_first_look_that_passes_is_a_verdict(gates: int, name: str) -> None:
+    rule = ratio_rule(1.05, name, STANDARD, gates=gates)
+    faster = (-0.2 + 0.001 * np.arange(rule.looks[0])).tolist()
+    assert decide(faster, rule).verdict == "pass"
+    assert power.first_look(name, rule, 500) == rule.looks[0]
+    assert power.undecidable(name, rule, rule.looks[0], 500) is None
+
+
+def test_a_pass_does_not_take_more_launches_among_more_gates() -> None:
+    """Each gate passes by itself: only fails share their error."""
+    near = (np.log(1.003) + np.tile([-0.12, 0.12], 10)).tolist()
+    alone, among = (
+        power.prescribe(near, ratio_rule(1.05, "p50", STANDARD, gates=gates)) for gates in (1, 50)
+    )
+    assert alone is not None and among is not None
+    assert among.launches == alone.launches
+    assert among.smallest_effect > alone.smallest_effect
 
 
 def test_what_is_said_before_measuring() -> None:
@@ -43,7 +65,10 @@ def test_what_is_said_before_measuring() -> None:
     short = power.undecidable("p95", p95, 7, 90)
     assert short == "p95 needs 10 launches for a verdict; the budget allows 7"
     crowd = power.undecidable("p95", ratio_rule(1.01, "p95", QUICK, gates=4), 7, 90)
-    assert crowd == "p95 needs 9 launches for a verdict; its last look is at 7"
+    assert crowd == (
+        "among 4 gates it can pass but not fail: for that p95 needs 9 launches; "
+        "its last look is at 7"
+    )
     assert power.undecidable("p95", p95, 20, 90) is None
     assert power.undecidable("p50", ratio_rule(1.01, "p50", QUICK), 7, 9) is None
     undisturbed = ratio_rule(1.01, "unpreempted_p95", STANDARD)
@@ -56,7 +81,7 @@ def test_the_prescribed_launches_decide_nine_times_in_ten(name: str, spread: flo
     """A fixed sample of the prescribed size, at the level of one look."""
     rule = ratio_rule(1.01, name, THOROUGH)
     distance = np.log(1.03) - rule.fail_beyond
-    needed = power.launches_for(distance, spread, rule)
+    needed = power.launches_for(distance, spread, rule, rule.fail_level)
     assert needed is not None
     once = Rule(1.01, "max", rule.statistic, (needed,), alpha=rule.fail_level)
     logs = traces.log_ratios(1.03, 600, needed, 1, spread=spread)
@@ -95,7 +120,7 @@ def test_a_value_on_a_strict_limit_is_never_decided() -> None:
     found = power.prescribe(logs, strict)
     assert found is not None and found.launches is None
     assert power.prescribe([0.1], strict) is None
-    near = power.launches_for(1e-6, 0.01, strict)
+    near = power.launches_for(1e-6, 0.01, strict, strict.fail_level)
     assert near is None
 
 
@@ -104,10 +129,11 @@ def test_less_noise_and_more_distance_never_need_more(
     distance: float, spread: float, factor: float
 ) -> None:
     rule = ratio_rule(1.01, "p50", THOROUGH)
-    needed = power.launches_for(distance, spread, rule)
+    level = rule.fail_level
+    needed = power.launches_for(distance, spread, rule, level)
     if needed is not None:
-        farther = power.launches_for(distance * factor, spread, rule)
-        calmer = power.launches_for(distance, spread / factor, rule)
+        farther = power.launches_for(distance * factor, spread, rule, level)
+        calmer = power.launches_for(distance, spread / factor, rule, level)
         assert farther is not None and farther <= needed
         assert calmer is not None and calmer <= needed
 

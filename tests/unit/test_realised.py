@@ -112,10 +112,11 @@ def test_a_twin_that_did_not_run_leaves_a_reason() -> None:
 @pytest.mark.parametrize(
     ("layers", "picked", "reason"),
     [
-        (None, None, "the runtime was not traced layer by layer"),
-        ([{"kernel": None}], None, "the runtime does not name its kernels"),
+        (None, None, "no trace by layer"),
+        ([{"kernel": None}], None, "it names no kernels"),
         ([{"kernel": "Convolution (NCHW, F32) SPMM"}, {"kernel": "GEMM"}], True, None),
         ([{"kernel": "brgemm_avx512"}], False, None),
+        ([{"kernel": "pyramid"}, {"kernel": "ks_gevm_be-71.7%"}], True, None),  # of DeepSparse
     ],
 )
 def test_the_kernel_comes_from_what_was_executed(layers: Any, picked: Any, reason: Any) -> None:
@@ -156,7 +157,8 @@ def test_the_section_tells_verdict_pattern_and_layers() -> None:
     assert told["zeros"] == "89.8%"
     assert told["pattern"] == "unstructured"
     assert told["verdict"] == "not realised"
-    assert told["sparse kernel"].startswith("not known")
+    assert told["sparse kernel"].startswith("not told")
+    assert told["on paper"] == "0.102"
     assert ("pruned", "not realised in onnxruntime.") in made.points
     assert layers.detail
     assert layers.rows[0][:3] == ["conv1", "8 x 3 x 3 x 3", "89.8%"]
@@ -171,6 +173,14 @@ def test_zeros_without_a_twin_are_shown_without_a_verdict() -> None:
     (table, _) = sparsity.section(build(made.build())).tables
     assert len(table.rows) == 1
     assert "`twins:`" in table.rows[0][-1]
+
+
+def test_a_runtime_that_is_not_there_has_no_line() -> None:
+    made = run(1.0)
+    made.records = []
+    made.add_evaluation(cell("pruned"), 0.9, status="unsupported", reason="no such GPU")
+    found = sparsity.section(build(made.build()))
+    assert found.detail and not found.tables
 
 
 def test_a_run_without_zeros_has_nothing_to_tell() -> None:

@@ -9,8 +9,9 @@ import pytest
 from reports.curves import curves
 from reports.gates import Limit
 from reports.recommendation import recommendations
+from reports.run import ArtifactRecord
 from reports.sections.curves import told
-from reports.targets import targets
+from reports.targets import Measured, targets
 from reports.transfer import transfer
 
 DROP = Limit("accuracy_top1_drop", "max", 0.01)
@@ -85,11 +86,16 @@ def by_key(rows: list[dict[str, Any]]) -> dict[tuple[str, str, str], dict[str, A
     return {(r["device"], r["candidate_cell"], r["metric"]): r for r in rows}
 
 
+def file(provenance: dict[str, Any]) -> ArtifactRecord:
+    return ArtifactRecord("sha", "a.onnx", "onnx", 1, 1, 0.0, provenance=provenance)
+
+
 MANIFEST = {"schema": "edgeproof.variant/1"}
-ARTIFACTS: dict[str, Any] = {
-    f"sha-slim-{share}": {"provenance": {**MANIFEST, "sparsity": {"reached": share / 100}}}
+MANIFESTS = {
+    f"sha-slim-{share}": {**MANIFEST, "sparsity": {"reached": share / 100}}
     for share in (20, 40, 60)
 }
+ARTIFACTS = {sha: file(manifest) for sha, manifest in MANIFESTS.items()}
 ROWS = [
     row("dense", None, compressed=0.08),
     row("slim-20", (0.0, -0.005, 0.005)),
@@ -105,7 +111,7 @@ def only(found: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def recommended(rows: list[dict[str, Any]], *limits: Limit) -> dict[str, Any]:
-    return only(recommendations(STUDY, ARTIFACTS, rows, limits or (DROP,), RATIOS))
+    return only(recommendations(Measured(STUDY, ARTIFACTS, rows, limits or (DROP,), RATIOS)))
 
 
 def test_the_fastest_within_the_targets_is_recommended() -> None:
@@ -119,7 +125,7 @@ def test_the_fastest_within_the_targets_is_recommended() -> None:
 def test_of_those_not_told_apart_in_time_the_smallest() -> None:
     close = RATIOS | by_key([ratio("slim-20", 0.51)])
     bigger = [*ROWS[:2], row("slim-40", (0.004, 0.0, 0.009), compressed=0.05), ROWS[3]]
-    found = only(recommendations(STUDY, ARTIFACTS, bigger, (DROP,), close))
+    found = only(recommendations(Measured(STUDY, ARTIFACTS, bigger, (DROP,), close)))
     assert (found["variant"], found["as_fast"]) == ("slim-20", ["slim-40"])
 
 
@@ -156,12 +162,12 @@ def test_none_is_recommended_when_all_miss() -> None:
 
 
 def test_a_variant_that_was_not_compared_is_not_recommended() -> None:
-    found = only(recommendations(STUDY, ARTIFACTS, ROWS[:2], (DROP,), {}))
+    found = only(recommendations(Measured(STUDY, ARTIFACTS, ROWS[:2], (DROP,), {})))
     assert found["variant"] == "dense"
 
 
 def test_no_targets_no_recommendation() -> None:
-    assert recommendations(STUDY, ARTIFACTS, ROWS, (), RATIOS) == []
+    assert recommendations(Measured(STUDY, ARTIFACTS, ROWS, (), RATIOS)) == []
     gate = {"metric": "accuracy_top1_drop", "max": 0.01}
     assert targets({"gates": [gate]}) == [DROP]
     assert targets({"gates": [gate], "targets": [{"metric": "compressed_mib", "max": 0.05}]}) == [
@@ -170,7 +176,7 @@ def test_no_targets_no_recommendation() -> None:
 
 
 def test_a_curve_begins_at_the_dense_network_and_says_where_it_holds() -> None:
-    found = only(curves(STUDY, ARTIFACTS, ROWS, (DROP,), RATIOS))
+    found = only(curves(Measured(STUDY, ARTIFACTS, ROWS, (DROP,))))
     assert found["kind"] == "channels"
     assert [point["share"] for point in found["points"]] == [0.0, 0.2, 0.4, 0.6]
     assert [point["accuracy"] for point in found["points"]] == ["pass", "pass", "pass", "fail"]
@@ -189,7 +195,7 @@ def test_quantised_variants_are_a_curve_of_their_own() -> None:
         row("int8", (0.0, 0.0, 0.0), sparsity=0.03),
         row("slim-40-int8", (0.0, 0.0, 0.0), sparsity=0.4),
     ]
-    found = only(curves({**STUDY, "variants": variants}, {}, rows, (), {}))
+    found = only(curves(Measured({**STUDY, "variants": variants}, {}, rows)))
     assert found["kind"] == "channels + int8"
     assert [point["variant"] for point in found["points"]] == ["int8", "slim-40-int8"]
     assert found["holds_until"] is None  # without a target nothing says that it holds
@@ -200,9 +206,9 @@ def test_what_is_only_quantised_lacks_what_its_parent_lacks() -> None:
     quantised = {"int8": {"from": "dense", **step}, "small": {"from": "slim-40", **step}}
     study = {**STUDY, "variants": STUDY["variants"] | quantised}
     made = {**MANIFEST, "sparsity": None, "parent": {"sha256": "sha-slim-40"}}
-    artifacts = {**ARTIFACTS, "sha-small": {"provenance": made}}
+    artifacts = {**ARTIFACTS, "sha-small": file(made)}
     rows = [*ROWS, *(row(name, (0.0, 0.0, 0.0)) for name in quantised)]
-    found = {one["kind"]: one["points"] for one in curves(study, artifacts, rows, (), {})}
+    found = {one["kind"]: one["points"] for one in curves(Measured(study, artifacts, rows))}
     assert [point["share"] for point in found["channels + int8"]] == [0.0, 0.4]
 
 
@@ -210,7 +216,7 @@ def test_a_file_that_is_its_own_parent_lacks_nothing() -> None:
     made = {**MANIFEST, "sparsity": None, "parent": {"sha256": "sha-same"}}
     study = {**STUDY, "variants": STUDY["variants"] | {"same": {"from": "dense"}}}
     rows = [*ROWS, row("same", (0.0, 0.0, 0.0))]
-    found = only(curves(study, {**ARTIFACTS, "sha-same": {"provenance": made}}, rows, (), {}))
+    found = only(curves(Measured(study, {**ARTIFACTS, "sha-same": file(made)}, rows)))
     assert [point["variant"] for point in found["points"]] == [
         *("dense", "slim-20", "slim-40", "slim-60"),
     ]
@@ -219,25 +225,14 @@ def test_a_file_that_is_its_own_parent_lacks_nothing() -> None:
 def test_what_was_compressed_in_training_is_a_curve_for_each_method() -> None:
     methods = {"slim-20": "movement pruning", "slim-40": "movement pruning", "slim-60": "lottery"}
     artifacts = {
-        f"sha-{name}": {
-            "provenance": {
-                **ARTIFACTS[f"sha-{name}"]["provenance"],
-                "training": {"method": method},
-            }
-        }
+        f"sha-{name}": file({**MANIFESTS[f"sha-{name}"], "training": {"method": method}})
         for name, method in methods.items()
     }
-    artifacts["sha-taught"] = {
-        "provenance": {
-            **MANIFEST,
-            "parent": {"sha256": "sha-dense"},
-            "sparsity": None,
-            "training": {"method": "distillation"},
-        }
-    }
+    parent = {"parent": {"sha256": "sha-dense"}, "sparsity": None}
+    artifacts["sha-taught"] = file({**MANIFEST, **parent, "training": {"method": "distillation"}})
     variants = {"dense": {"from": None}, "taught": {"from": "dense"}}
     study = {**STUDY, "variants": variants | {name: {"from": "dense"} for name in methods}}
-    found = curves(study, artifacts, [*ROWS, row("taught", (0.0, 0.0, 0.0))], (), {})
+    found = curves(Measured(study, artifacts, [*ROWS, row("taught", (0.0, 0.0, 0.0))]))
     assert {one["kind"]: [point["share"] for point in one["points"]] for one in found} == {
         "movement pruning": [0.0, 0.2, 0.4],
         "lottery": [0.0, 0.6],
@@ -246,9 +241,9 @@ def test_what_was_compressed_in_training_is_a_curve_for_each_method() -> None:
 
 def test_json_that_is_no_manifest_tells_nothing() -> None:
     study = {**STUDY, "variants": {name: {"from": None} for name in STUDY["variants"]}}
-    artifacts = {"sha-slim-40": {"provenance": {"sparsity": 0.4, "training": "none"}}}
+    artifacts = {"sha-slim-40": file({"sparsity": 0.4, "training": "none"})}
     rows = [ROWS[0], row("slim-40", (0.0, 0.0, 0.0), sparsity=0.3)]
-    found = only(curves(study, artifacts, rows, (), {}))
+    found = only(curves(Measured(study, artifacts, rows)))
     assert (found["kind"], [point["share"] for point in found["points"]]) == (
         "as given",
         [0.0, 0.3],
@@ -257,14 +252,14 @@ def test_json_that_is_no_manifest_tells_nothing() -> None:
 
 def test_only_the_smallest_batch_is_drawn() -> None:
     rows = [*ROWS, *(row(name, (0.0, 0.0, 0.0), batch=8) for name in ("slim-20", "slim-40"))]
-    assert len(only(curves(STUDY, ARTIFACTS, rows, (), RATIOS))["points"]) == 4
+    assert len(only(curves(Measured(STUDY, ARTIFACTS, rows)))["points"]) == 4
 
 
 @pytest.mark.parametrize("devices", [("pi",), ("pi", "nuc")])
 def test_transfer_over_devices(devices: tuple[str, ...]) -> None:
     rows = [row("slim-40", None, device=device) for device in devices]
     ratios = by_key([ratio("slim-40", 0.5), ratio("slim-40", 0.75, device="nuc")])
-    found = transfer(STUDY, rows, ratios)
+    found = transfer(Measured(STUDY, {}, rows, ratios=ratios))
     if len(devices) == 1:
         assert found == []
         return
@@ -280,7 +275,11 @@ def test_transfer_over_networks() -> None:
         "other-slim": {**pruned(0.4, "other"), "recipe": "slim"},
     }
     rows = [row(name, None) for name in variants]
-    found = transfer({**STUDY, "variants": variants}, rows, by_key([ratio("dense-slim", 0.5)]))
+    found = transfer(
+        Measured(
+            {**STUDY, "variants": variants}, {}, rows, ratios=by_key([ratio("dense-slim", 0.5)])
+        )
+    )
     assert [(p["network"], p["ratio"]) for p in only(found)["places"]] == [
         ("dense", 0.5),
         ("other", None),
@@ -291,7 +290,7 @@ def test_transfer_over_networks() -> None:
 
 def test_a_curve_holds_only_as_far_as_every_point_is_proven() -> None:
     unsure = [*ROWS[:2], row("slim-40", (0.004, -0.01, 0.02)), ROWS[3]]
-    found = only(curves(STUDY, ARTIFACTS, unsure, (DROP,), RATIOS))
+    found = only(curves(Measured(STUDY, ARTIFACTS, unsure, (DROP,))))
     assert [point["accuracy"] for point in found["points"]] == [
         *("pass", "pass", "inconclusive", "fail"),
     ]
@@ -301,7 +300,9 @@ def test_a_curve_holds_only_as_far_as_every_point_is_proven() -> None:
 def test_a_file_of_unknown_size_is_not_the_smallest() -> None:
     close = RATIOS | by_key([ratio("slim-20", 0.51)])
     unknown = row("slim-40", (0.004, 0.0, 0.009)) | {"compressed_bytes": None}
-    found = only(recommendations(STUDY, ARTIFACTS, [*ROWS[:2], unknown, ROWS[3]], (DROP,), close))
+    found = only(
+        recommendations(Measured(STUDY, ARTIFACTS, [*ROWS[:2], unknown, ROWS[3]], (DROP,), close))
+    )
     assert found["variant"] == "slim-20"
 
 
@@ -327,12 +328,12 @@ def test_a_target_is_asked_of_the_scenario_that_measures_it() -> None:
         for each, rate in zip(ROWS, (50.0, 120.0, 80.0, 200.0), strict=True)
     ]
     limits = (DROP, Limit("server_rate_ips", "min", 100))
-    found = only(recommendations(STUDY, ARTIFACTS, [*ROWS, *served], limits, RATIOS))
+    found = only(recommendations(Measured(STUDY, ARTIFACTS, [*ROWS, *served], limits, RATIOS)))
     assert (found["variant"], found["proven"]) == ("slim-20", True)
 
 
 def test_what_was_not_compared_in_time_is_named() -> None:
-    found = only(recommendations(STUDY, ARTIFACTS, ROWS[:2], (DROP,), {}))
+    found = only(recommendations(Measured(STUDY, ARTIFACTS, ROWS[:2], (DROP,), {})))
     assert found["reason"] == (
         "it is the baseline; 81.9 KiB compressed; "
         "slim-20: no interval of its time to the baseline's"

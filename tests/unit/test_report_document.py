@@ -297,6 +297,16 @@ def test_findings_say_what_pays_off() -> None:
     assert "accuracy_top1_drop <= 0.02" in found["pruned-70"]["gates_broken"]
 
 
+def test_many_runtimes_without_a_result_are_named_without_their_reasons() -> None:
+    made = RunBuilder()
+    for runtime in ("onnxruntime", "ncnn", "torch", "executorch"):
+        made.add_cell(cell("dense", runtime))
+        made.add_cell(cell("int8", runtime), "unsupported", f"{runtime} reads other files")
+    (found,) = build(made.build())["findings"]
+    assert "; no result in executorch, ncnn, onnxruntime, torch; " in found["text"]
+    assert found["without_result"][0]["reason"] == "executorch reads other files"
+
+
 def test_findings_name_the_scenario_where_there_are_several() -> None:
     [found] = build(every_scenario().build())["findings"]
     assert found["pays_off"] == "partly"

@@ -27,8 +27,8 @@ TRIALS = st.lists(
 )
 
 
-def test_a_study_of_bare_names_has_no_parameters() -> None:
-    assert parameters({"scenarios": ["offline"]}, "offline") == {"name": "offline"}
+def test_parameters_are_those_of_the_study() -> None:
+    assert parameters({}, "offline") == {}
     listed = {"scenarios": [{"name": "server"}, {"name": "offline", "requests": 3}]}
     assert parameters(listed, "offline")["requests"] == 3
 

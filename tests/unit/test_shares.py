@@ -17,10 +17,10 @@ from reports.shares import (
     paired_difference,
     paired_intervals,
     score_interval,
+    score_share,
     unseen,
     widened,
 )
-from reports.stats import proportion
 
 COUNTS = st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
@@ -30,12 +30,18 @@ def test_intervals_of_a_share_are_those_of_scipy(counts: tuple[int, int]) -> Non
     right, total = counts
     exact = stats.binomtest(right, total).proportion_ci(0.95, "exact")
     assert np.array(exact_interval(right, total)) == pytest.approx((exact.low, exact.high))
-    wilson = proportion(right, total).interval
-    assert np.array(score_interval(right, total)) == pytest.approx(wilson, abs=1e-9)
+    wilson = stats.binomtest(right, total).proportion_ci(0.95, "wilson")
+    assert np.array(score_interval(right, total)) == pytest.approx((wilson.low, wilson.high))
     low, high = credible_interval(right, total)
     prior = stats.beta(right + 0.5, total - right + 0.5)
     assert float(low) == pytest.approx(prior.ppf(0.025) if right else 0)
     assert float(high) == pytest.approx(prior.ppf(0.975) if right < total else 1)
+
+
+def test_wilson_is_the_textbook_one() -> None:
+    found = score_share(8, 10)
+    assert found.interval == pytest.approx((0.4901625, 0.9433178), abs=1e-6)
+    assert score_share(0, 0).value is None
 
 
 def test_many_pairs_at_once_are_as_one_by_one() -> None:

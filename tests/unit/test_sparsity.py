@@ -127,15 +127,15 @@ def test_magnitude_reaches_the_share_and_touches_weights_only(
     assert done.reached == pytest.approx(share, abs=0.001)
     assert set(done.masks) == {"depth.w", "point.w", "grouped.w", "hidden.w"}
     assert done.left == {"stem": "leave: first", "head": "leave: last"}
-    size = sum(one.weights for one in done.layers)
+    size = sum(mask.size for mask in done.masks.values())
     assert sum(int((~mask).sum()) for mask in done.masks.values()) == round(done.reached * size)
     for name, values in before.items():
         expected = np.where(done.masks.get(name, True), values, 0)
         assert np.array_equal(network.constant(name), expected)
-    for one in done.layers:
+    for one, mask in zip(done.layers, done.masks.values(), strict=True):
         assert one.target == (None if scope == "global" else share)
         if scope == "local":
-            assert one.reached == pytest.approx(share, abs=0.5 / one.weights)
+            assert one.reached == pytest.approx(share, abs=0.5 / mask.size)
     if scope == "global":  # the smallest of all go
         flat = np.concatenate([np.abs(before[name]).ravel() for name in done.masks])
         stays = np.concatenate([mask.ravel() for mask in done.masks.values()])

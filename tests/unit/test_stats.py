@@ -159,9 +159,3 @@ def test_ratios_of_drifting_launches_cover_though_samples_depend() -> None:
         low, high = stats.t_ratio([value for value in logs if value is not None]).interval or (0, 0)
         held += low <= truth <= high
     assert held / trials >= 0.92
-
-
-def test_wilson_is_the_textbook_one() -> None:
-    found = stats.proportion(8, 10)
-    assert found.interval == pytest.approx((0.4901625, 0.9433178), abs=1e-6)
-    assert stats.proportion(0, 0).value is None

@@ -76,7 +76,7 @@ def test_cells_carry_target_and_options_of_their_label(monkeypatch: pytest.Monke
     monkeypatch.setattr("harness.devices.load_profile", lambda name: kind)
     contents = Contents((Port("x", "float32", (None, 4)),), (), None, None)
     files = {
-        ("dense", form): Artifact(Path("d"), form, (), form, {}, 1, 1, contents)
+        ("dense", form): Artifact(Path("d"), form, (), form, {}, 1, contents)
         for form in ("onnx", "tflite")
     }
     labels = ("litert", "litert:xnnpack", "litert:builtin", "onnxruntime:cuda", "onnxruntime")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import random
 import subprocess
@@ -102,7 +103,22 @@ def test_the_seed_decides_everything() -> None:
         return bits(run(classifier(), STEPS, Training(), seed))
 
     assert train(1) == train(1) != train(2)
-    assert torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_torch_is_deterministic_only_meanwhile(fails: bool) -> None:
+    seen = []
+
+    def look(network: nn.Module) -> nn.Module:
+        seen.append(torch.are_deterministic_algorithms_enabled())
+        if fails:
+            raise StopError
+        return network
+
+    with pytest.raises(StopError) if fails else contextlib.nullcontext():
+        run(classifier(), [Step("look", 0, look)], Training(), 1)
+    assert seen == [True]
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 @pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.AdamW])

@@ -43,6 +43,13 @@ def test_all_are_those_that_the_study_knows_to_hold_zeros() -> None:
     assert found["pruned-twin"].model == {"onnx": "variants/s/pruned-twin/pruned-twin.onnx"}
 
 
+def test_all_leaves_out_given_files_whatever_they_were_made_from() -> None:
+    """Training exports name their parent; what such a file holds is known to nobody yet."""
+    found = study("all", tuned={"model": "tuned.onnx", "from": "pruned"}).variants
+    assert "tuned-twin" not in found
+    assert "tuned-twin" in study(["tuned"], tuned={"model": "t.onnx", "from": "pruned"}).variants
+
+
 def test_given_files_are_named() -> None:
     assert study(["given"]).variants["given-twin"].parent == "given"
     assert study([]).variants.keys() == study(["given"]).variants.keys() - {"given-twin"}
@@ -94,3 +101,8 @@ def test_a_twin_is_of_its_parents_family_and_makes_none() -> None:
     assert families.twin_of(document, "dense") is None
     assert families.is_twin(document, "given-twin")
     assert not families.is_twin(document, "given")
+
+
+def test_a_file_that_nothing_can_be_built_from_has_no_twin() -> None:
+    with pytest.raises(InputError, match="'odd' has no file of onnx, tflite, openvino"):
+        study(["odd"], odd={"model": "odd.pt2"})

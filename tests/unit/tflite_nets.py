@@ -161,6 +161,15 @@ def gathered(net: Net) -> int:
     return net.head(picked, 9)
 
 
+def gathered_one(net: Net) -> int:
+    """An index that is no list drops the axis that it picks from."""
+    maps = net.conv(net.input("x", 1, 8, 8, 3), "stem", 8)
+    index = net.constant("index", 5, np.int32)
+    plane = net.op("GATHER", [maps, index], "plane", [1, 8, 8], like="GatherOptions", axis=-1)
+    parts = [net.head(maps, 8), net.linear(plane, "flat", 64, [1, 4])]
+    return net.op("ADD", parts, "sum", [1, 4], like="AddOptions")
+
+
 def squeezed(net: Net) -> int:
     """A SQUEEZE that names no axes would drop a channel axis of which one channel is left."""
     maps = net.conv(net.input("x", 1, 1, 4, 3), "stem", 8)
@@ -264,5 +273,5 @@ def attention(net: Net, heads: int = 4, width: int = 8, tokens: int = 5) -> int:
 NETS: tuple[Callable[[Net], int], ...] = (
     *(residual, concatenated, depthwise, depthwise_of_one, reshaped, reshaped_by_option),
     *(flattened_by_layer, packed_shape, split, split_v, transposed, sliced, every_other, gathered),
-    *(squeezed, transposed_convolution, grouped, multiplied, half_precision, scaled),
+    *(gathered_one, squeezed, transposed_convolution, grouped, multiplied, half_precision, scaled),
 )

@@ -11,6 +11,7 @@ FROM = ("onnx", "tflite")
 
 def convert(source: Path, format: str, target: Path) -> list[str]:
     """Write the IR; free dimensions stay free. Raises InputError."""
-    openvino = openvino_host.load()
+    import openvino
+
     openvino_host.save(openvino_host.read(source), target)
     return [f"{format} to OpenVINO IR by OpenVINO {openvino.__version__.split('-')[0]}"]

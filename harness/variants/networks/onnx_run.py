@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,9 @@ import onnx
 import onnxruntime
 
 from harness.errors import InputError
+from harness.formats import Port
 from harness.variants.network import Array, Feeds
+from harness.variants.networks import feeding
 from harness.variants.networks.onnx_file import File, element_type, first_line
 
 
@@ -21,22 +23,15 @@ def values(
 
     Raises InputError for samples that do not fit the inputs, and if onnxruntime refuses the model.
     """
-    ports = {port.name: port for port in file.graph.input}
-    fed = _named(feeds, ports, where)
-    counts = {len(samples) for samples in fed.values()}
-    if len(counts) != 1:
-        raise InputError(f"is fed different numbers of samples: {sorted(counts)}", where=where)
-    computed = [name for name in tensors if name not in fed and name not in file.constants]
+    ports = [_port(file, port) for port in file.graph.input]
+    names, batch = [port.name for port in ports], feeding.batch(ports)
+    computed = [name for name in tensors if name not in names and name not in file.constants]
     session = start(_showing(file, computed), where)
-    for at in range(counts.pop()):
-        sample = {name: _sample(file, ports[name], data[at], where) for name, data in fed.items()}
-        batches = {len(data) for data in sample.values() if data.ndim}
+    for fed in feeding.one_by_one(ports, feeds, where):
+        sample = dict(zip(names, fed, strict=True))
         found = dict(zip(computed, run(session, computed, sample, where), strict=True))
-        known = {**sample, **found}
-        yield {
-            name: file.constant(name) if name in file.constants else _first(known[name], batches)
-            for name in tensors
-        }
+        known = {name: feeding.first(array, batch) for name, array in (sample | found).items()}
+        yield {name: known[name] if name in known else file.constant(name) for name in tensors}
 
 
 def start(model: Any, where: str) -> Any:
@@ -53,39 +48,8 @@ def start(model: Any, where: str) -> Any:
         raise _refused(error, where) from None
 
 
-def _named(feeds: Feeds, ports: Mapping[str, Any], where: str) -> dict[str, Array]:
-    """Name the samples by input; the name "" stands for the only one."""
-    fed = dict(feeds)
-    if "" in fed and len(ports) == 1:
-        fed[next(iter(ports))] = fed.pop("")
-    if set(fed) != set(ports):
-        raise InputError(
-            f"has the inputs {', '.join(ports)}; the samples are for "
-            f"{', '.join(name or 'the only one' for name in fed)}",
-            where=where,
-            next_step="give `inputs:` of the calibration as {model input: key}",
-        )
-    return fed
-
-
-def _sample(file: File, port: Any, values: Array, where: str) -> Array:
-    shape = file.shape(port.name)
-    if shape is None:
-        return values[np.newaxis].astype(element_type(port))
-    fits = len(shape) == values.ndim + 1 and all(
-        size in (None, given) for size, given in zip(shape[1:], values.shape, strict=True)
-    )
-    if not fits:
-        declared = [size or "any" for size in shape]
-        what = f"input '{port.name}' takes {declared}; a sample has {list(values.shape)}"
-        raise InputError(what, where=where, next_step="give samples of the input's shape")
-    return np.repeat(values[np.newaxis].astype(element_type(port)), shape[0] or 1, axis=0)
-
-
-def _first(values: Array, batches: set[int]) -> Array:
-    """Cut the copies off again where they are still told apart by the first axis."""
-    repeated = values.ndim and len(batches) == 1 and len(values) in batches
-    return values[:1] if repeated else values
+def _port(file: File, port: Any) -> Port:
+    return Port(port.name, element_type(port).name, file.shape(port.name))
 
 
 def _showing(file: File, tensors: Sequence[str]) -> Any:

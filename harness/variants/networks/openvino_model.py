@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import openvino as ov
 from openvino import opset13 as ops
+from openvino import passes
 
 from harness.errors import InputError
 from harness.variants.network import Array
@@ -17,6 +18,7 @@ QUANTISED = ("FakeQuantize", "FakeConvert")
 # Types of stored weights that something scales before use.
 SCALED = {"i8", "u8", "i4", "u4", "i2", "u2", "u1", "nf4", "f4e2m1", "f8e4m3", "f8e5m2", "f8e8m0"}
 FLOATS = {"f16", "bf16", "f32", "f64"}
+RESHAPES = ("Reshape", "Squeeze", "Unsqueeze")
 
 
 class Model:
@@ -29,7 +31,10 @@ class Model:
     def __init__(self, model: Any) -> None:
         self.model = model
         _name_apart(model)
+        _fold_integers(model)
         _state_shapes(model)
+        self._reshape_constants()
+        _name_apart(model)
         self.refresh()
 
     def refresh(self) -> None:
@@ -98,6 +103,22 @@ class Model:
             made = ops.convert(made, node.get_output_element_type(0).to_string())
             made.set_friendly_name(node.get_friendly_name())
         return made
+
+    def _reshape_constants(self) -> None:
+        """Store constants in the shape in which they are used.
+
+        OpenVINO's reader of ONNX leaves a reshape before weights of depthwise convolutions.
+        """
+        for op in self.model.get_ordered_ops():
+            if kind(op) not in RESHAPES or op.get_output_partial_shape(0).is_dynamic:
+                continue
+            source = op.input_value(0)
+            stored = _behind(source)
+            if kind(stored) == "Constant" and stored.get_element_type().get_type_name() in FLOATS:
+                made = self.reshaped(source, values(stored).reshape(tuple(op.get_output_shape(0))))
+                made.output(0).get_tensor().set_names(op.output(0).get_tensor().get_names())
+                for target in op.output(0).get_target_inputs():
+                    target.replace_source_output(made.output(0))
 
     def exchange(self, old: Any, new: Any) -> None:
         """Put an operator in the place of another, with its names and outputs."""
@@ -174,6 +195,27 @@ def _name_apart(model: Any) -> None:
                 pass
             taken.add(name)
             op.set_friendly_name(name)
+
+
+def _fold_integers(model: Any) -> None:
+    """Give axes, sizes and positions that are computed from constants alone their values.
+
+    OpenVINO does so too, but with weights as well, which lose their names and half precision.
+    """
+    folded = model.clone()
+    manager = passes.Manager()
+    manager.register_pass(passes.ConstantFolding())
+    manager.run_passes(folded)
+    known = {op.get_friendly_name(): op for op in folded.get_ops() if kind(op) == "Constant"}
+    for op in model.get_ordered_ops():
+        found = known.get(op.get_friendly_name())
+        if found is None or kind(op) == "Constant" or op.get_output_size() > 1:
+            continue
+        if found.get_element_type().is_integral_number():
+            made = ops.constant(found.data, found.get_element_type())
+            made.set_friendly_name(op.get_friendly_name())
+            for target in op.output(0).get_target_inputs():
+                target.replace_source_output(made.output(0))
 
 
 def _state_shapes(model: Any) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.variants.network import Node, Product, Window
-from harness.variants.networks.openvino_operator import Operator, Shape
+from harness.variants.network import Node, Product, Window, one_matrix
+from harness.variants.networks.openvino_operator import Operator
 
 
 def convolution(operator: Operator) -> Node | None:
@@ -39,11 +39,11 @@ def matmul(operator: Operator) -> Node | None:
     if len(first) < 2 or len(second) < 2:
         return None
     last = len(operator.result()) - 1
-    if operator.fixed(1) and _single(second, first):
+    if operator.fixed(1) and one_matrix(second, first):
         # [..., m, k] x [k, n]; a transposed side has its last two axes the other way round.
         data, weight, out = len(first) - 1 - a, len(second) - 2 + b, len(second) - 1 - b
         return operator.node("product", product=Product(data, last, weight, out))
-    if operator.fixed(0) and _single(first, second):
+    if operator.fixed(0) and one_matrix(first, second):
         data, weight, out = len(second) - 2 + b, len(first) - 1 - a, len(first) - 2 + a
         return operator.node("product", [1, 0], product=Product(data, last - 1, weight, out))
     return operator.node("matmul", transposed=(a, b))
@@ -57,11 +57,6 @@ def _grouped(
         return None
     product = Product(1, 1, weight_in, weight_out, groups, 0 if groups > 1 else None, window)
     return operator.node("product", [0, 1], product=product)
-
-
-def _single(weight: Shape, data: Shape) -> bool:
-    """Tell whether a constant is one matrix, which is the same for all batches."""
-    return len(weight) <= len(data) and all(size == 1 for size in weight[:-2])
 
 
 def _window(operator: Operator, leading: int, *, transposed: bool = False) -> Window | None:

@@ -14,14 +14,8 @@ from harness.formats import Port
 from harness.variants.network import Array, Feeds
 from harness.variants.networks import feeding
 from harness.variants.networks.openvino_model import Model, shape
+from harness.variants.openvino_host import EXACT
 from harness.variants.outputs import explained
-
-PROPERTIES = {
-    "INFERENCE_NUM_THREADS": 1,
-    "NUM_STREAMS": 1,
-    # Else a CPU with AMX or native half precision computes in that.
-    "INFERENCE_PRECISION_HINT": "f32",
-}
 
 
 def values(
@@ -49,7 +43,7 @@ def _compiled(model: Model, tensors: Sequence[str]) -> Any:
     outputs = {model.name(port): port for op in model.operators for port in op.outputs()}
     results = [ops.result(outputs[name]) for name in tensors]
     tapped = ov.Model(results, model.model.get_parameters(), "values")
-    return ov.Core().compile_model(tapped, "CPU", PROPERTIES)
+    return ov.Core().compile_model(tapped, "CPU", EXACT)
 
 
 def _port(output: Any, feeds: Feeds) -> Port:

@@ -158,8 +158,9 @@ def _slice(op: Cut) -> None:
 
 def _gather(op: Cut) -> None:
     picked = _renumbered(op, op.node) if op.node is not None else None
-    if picked is not None:
-        op.model.set_parameter(op.raw, 1, picked)
+    if picked is not None:  # an index that is no list drops the axis
+        shape = op.model.shape(int(op.raw.inputs[1])) or ()
+        op.model.set_parameter(op.raw, 1, picked if shape else picked[0])
 
 
 def _renumbered(op: Cut, node: Node) -> Indices | None:

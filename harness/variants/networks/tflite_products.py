@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from harness.variants.network import Node, Product, Window
+from harness.variants.network import Node, Product, Window, one_matrix
 from harness.variants.networks.tflite_file import schema
 from harness.variants.networks.tflite_operator import Operator, Shape
 
@@ -64,12 +64,12 @@ def batch_matmul(operator: Operator) -> Node | None:
     first, second = operator.shape(0), operator.shape(1)
     a, b = bool(operator.options.adjX), bool(operator.options.adjY)
     last = len(operator.result()) - 1
-    if operator.fixed(1) and _single(second, first):
+    if operator.fixed(1) and one_matrix(second, first):
         # [..., m, k] x [k, n]; an exchanged side has its last two axes the other way round.
         data, weight = len(first) - 1 - a, len(second) - 2 + b
         out = len(second) - 1 - b
         return operator.node("product", product=Product(data, last, weight, out))
-    if operator.fixed(0) and _single(first, second):
+    if operator.fixed(0) and one_matrix(first, second):
         data, weight = len(second) - 2 + b, len(first) - 1 - a
         out = len(first) - 2 + a
         return operator.node("product", [1, 0], product=Product(data, last - 1, weight, out))
@@ -97,11 +97,6 @@ def flattened_shape(node: Node, shapes: Mapping[str, Shape]) -> Shape:
     known = [size for size in rows if size is not None]
     count = int(np.prod(known)) if len(known) == len(rows) else None
     return (count, shapes[node.inputs[1]][1])
-
-
-def _single(weight: Shape, data: Shape) -> bool:
-    """Tell whether a constant is one matrix, which is the same for all batches."""
-    return 2 <= len(weight) <= len(data) and all(size == 1 for size in weight[:-2])
 
 
 def _window(operator: Operator) -> Window | None:

@@ -7,8 +7,10 @@ per channel, so that zero stays zero: what was pruned is still pruned.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from harness.documents import unknown
 from harness.errors import InputError
 from harness.variants.network import Feeds
 from harness.variants.recipe import Quantize
@@ -39,3 +41,12 @@ def quantize(source: Path, format: str, target: Path, ask: Quantize, feeds: Feed
     module = importlib.import_module(f"harness.variants.quantize.{format}")
     notes: list[str] = module.quantize(source, target, ask, feeds)
     return notes
+
+
+def check_left(names: Sequence[str], layers: Collection[str], where: str) -> None:
+    """Raise InputError for a name of `leave:` that is no layer of the file."""
+    for name in names:
+        if name not in layers:
+            raise InputError(
+                unknown("layer", name, layers), where=where, next_step="correct `leave:`"
+            )

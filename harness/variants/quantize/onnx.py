@@ -25,13 +25,13 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from harness.documents import unknown
 from harness.errors import InputError
 from harness.variants.files import quiet, written
 from harness.variants.network import Array, Feeds
 from harness.variants.networks import onnx_read
 from harness.variants.networks.onnx_file import everywhere
 from harness.variants.outputs import batches
+from harness.variants.quantize import check_left
 from harness.variants.recipe import Quantize
 
 OLDEST_OPSET = 13  # the first whose QuantizeLinear takes one scale per channel
@@ -42,10 +42,11 @@ def quantize(source: Path, target: Path, ask: Quantize, feeds: Feeds) -> list[st
     samples = batches(source, "onnx", feeds)
     with tempfile.TemporaryDirectory() as folder, _explained(source):
         model = onnx_read.read(source).model
-        left = _left(model, ask.leave, str(source))
+        check_left(ask.leave, [node.name for node in model.graph.node], str(source))
         notes = _raise_opset(model)
         fused = _fuse(model, Path(folder))
-        kept = sorted({name for one in left for name in _successors(model.graph, fused.graph, one)})
+        successors = (_successors(model.graph, fused.graph, name) for name in ask.leave)
+        kept = sorted(set[str]().union(*successors))
         with written(target) as draft:
             _quantise(Path(folder) / "fused.onnx", draft, samples, kept)
             notes += _layers(onnx.load(draft), str(source))
@@ -80,16 +81,6 @@ def _explained(source: Path) -> Iterator[None]:
         raise InputError(what, where=str(source)) from error
     finally:
         log.setLevel(level)
-
-
-def _left(model: Any, names: Sequence[str], where: str) -> list[str]:
-    known = [node.name for node in model.graph.node]
-    for name in names:
-        if name not in known:
-            raise InputError(
-                unknown("layer", name, known), where=where, next_step="correct `leave:`"
-            )
-    return list(names)
 
 
 def _raise_opset(model: Any) -> list[str]:

@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.documents import unknown
 from harness.errors import InputError
 from harness.variants import openvino_host
 from harness.variants.files import quiet
 from harness.variants.network import Array, Feeds
 from harness.variants.outputs import batches
-from harness.variants.quantize import MISSING
+from harness.variants.quantize import MISSING, check_left
 from harness.variants.recipe import Quantize
 
 WEIGHTED = ("Convolution", "GroupConvolution", "MatMul", "ConvolutionBackpropData")
@@ -28,7 +27,8 @@ def quantize(source: Path, target: Path, ask: Quantize, feeds: Feeds) -> list[st
     """Write the INT8 IR; inputs and outputs keep their types, a free batch stays free."""
     samples = batches(source, "openvino", feeds)
     model = openvino_host.read(source)
-    _check_left(model, ask.leave, str(source))
+    operators = [op for op in model.get_ops() if op.get_type_name() not in NO_LAYERS]
+    check_left(ask.leave, [op.get_friendly_name() for op in operators], str(source))
     _fold(model)
     try:
         with quiet():
@@ -39,19 +39,6 @@ def quantize(source: Path, target: Path, ask: Quantize, feeds: Feeds) -> list[st
     notes = _layers(made, str(source))
     openvino_host.save(made, target)
     return notes
-
-
-def _check_left(model: Any, names: Sequence[str], where: str) -> None:
-    known = [
-        operator.get_friendly_name()
-        for operator in model.get_ops()
-        if operator.get_type_name() not in NO_LAYERS
-    ]
-    for name in names:
-        if name not in known:
-            raise InputError(
-                unknown("layer", name, known), where=where, next_step="correct `leave:`"
-            )
 
 
 def _fold(model: Any) -> None:

@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness.documents import unknown
 from harness.errors import InputError
 from harness.variants.files import quiet, written
 from harness.variants.network import Array, Feeds
 from harness.variants.networks import tflite_file
 from harness.variants.outputs import batches
-from harness.variants.quantize import tflite_bias
+from harness.variants.quantize import check_left, tflite_bias
 from harness.variants.recipe import Quantize
 from harness.variants.tflite_floats import floats, opened, signature
 
@@ -26,7 +25,7 @@ def quantize(source: Path, target: Path, ask: Quantize, feeds: Feeds) -> list[st
     """Write the INT8 file; inputs and outputs are int8 too, unless a layer left touches them."""
     samples = batches(source, "tflite", feeds)
     model = floats(source)
-    scopes = [_scope(model, name, str(source)) for name in ask.leave]
+    scopes = _scopes(model, ask.leave, str(source))
     with refused(source), written(target) as draft:
         draft.write_bytes(_quantised(model, samples, scopes))
         return _layers(draft, str(source))
@@ -48,15 +47,14 @@ def refused(source: Path) -> Iterator[None]:
         logging.disable(level)
 
 
-def _scope(model: Any, name: str, where: str) -> str:
-    """Return the pattern by which the tool finds a layer: the names of all its outputs."""
+def _scopes(model: Any, names: Sequence[str], where: str) -> list[str]:
+    """Return the patterns by which the tool finds layers: the names of all their outputs."""
     layers = {
         model.names[operator.outputs[0]]: [model.names[at] for at in operator.outputs]
         for operator in model.operators
     }
-    if name not in layers:
-        raise InputError(unknown("layer", name, layers), where=where, next_step="correct `leave:`")
-    return "^" + re.escape(";".join(layers[name]) + ";") + "$"
+    check_left(names, layers, where)
+    return ["^" + re.escape(";".join(layers[name]) + ";") + "$" for name in names]
 
 
 def _quantised(

@@ -18,13 +18,23 @@ from harness.variants.networks.tflite_model import Model, numbers
 
 # Half of int32: the products are added to the bias in the same accumulator.
 MOST = 1 << 30
+# Of operators with a bias: where their data, weight and bias are among the inputs.
+INPUTS = {
+    "CONV_2D": (0, 1, 2),
+    "DEPTHWISE_CONV_2D": (0, 1, 2),
+    "FULLY_CONNECTED": (0, 1, 2),
+    "TRANSPOSE_CONV": (2, 1, 3),
+}
 
 
 def fit(data: bytes | bytearray, source: Model) -> bytes | bytearray:
     """Make the weight scales of an INT8 file so coarse that every bias of the source fits."""
     made = Model(tflite_file.schema.ModelT.InitFromObj(tflite_file.schema.Model.GetRootAs(data, 0)))
-    layers = [operator for operator in made.operators if len(numbers(operator.inputs)) > 2]
-    fitted = [_fit(made, source, *map(int, operator.inputs[:3])) for operator in layers]
+    fitted = [
+        _fit(made, source, *(int(operator.inputs[at]) for at in places))
+        for operator in made.operators
+        if (places := INPUTS.get(made.code(operator))) and len(operator.inputs) > max(places)
+    ]
     return tflite_file.pack(made.file) if any(fitted) else data
 
 

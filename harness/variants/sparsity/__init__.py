@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.errors import InputError
+from harness.variants.manifest import LayerSparsity
 from harness.variants.network import Array, Feeds, Network
 from harness.variants.recipe import Prune
 from harness.variants.sparsity import patterns, scores, sparsegpt
@@ -16,16 +17,6 @@ from harness.variants.sparsity.selection import Target, select
 
 # A sparsity that differs by more from what was asked is remarked on.
 TOLERANCE = 0.001
-
-
-@dataclass(frozen=True)
-class LayerSparsity:
-    """What was asked of one layer's weight and what it came to: shares of zeros."""
-
-    name: str
-    weights: int
-    target: float | None  # null: the layers compete, or a mask decides
-    reached: float
 
 
 @dataclass(frozen=True)
@@ -60,10 +51,11 @@ def sparsify(network: Network, ask: Prune, feeds: Feeds | None) -> Sparsified:
     stays = _apply(network, targets, masks)
     each = None if ask.scoped == "global" else ask.share
     layers = [
-        LayerSparsity(target.name, stay.size, each, float(1 - stay.mean()))
+        LayerSparsity(name=target.name, target=each, reached=float(1 - stay.mean()))
         for target, stay in zip(targets, stays.values(), strict=True)
     ]
-    reached = sum(one.weights * one.reached for one in layers) / sum(one.weights for one in layers)
+    kept = sum(int(stay.sum()) for stay in stays.values())
+    reached = 1 - kept / sum(stay.size for stay in stays.values())
     notes += _remarks(layers, ask.share, reached)
     return Sparsified(stays, layers, left, reached, notes)
 

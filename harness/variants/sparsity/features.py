@@ -17,6 +17,8 @@ from harness.variants.network import Array, Feeds, Layer, Network, Product, Wind
 # Positions that statistics of one layer are taken from, over all samples: several times the
 # columns of most layers, few enough for seconds.
 POSITIONS = 10_000
+# A Gram matrix of more columns would need gigabytes.
+MOST_COLUMNS = 16_384
 _SEED = 2301  # of the positions that are looked at; the same in every network
 
 

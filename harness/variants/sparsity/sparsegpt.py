@@ -15,7 +15,7 @@ from harness.errors import InputError
 from harness.variants.network import Array, Feeds, Network
 from harness.variants.recipe import Prune
 from harness.variants.sparsity import patterns
-from harness.variants.sparsity.features import grams
+from harness.variants.sparsity.features import MOST_COLUMNS, grams
 from harness.variants.sparsity.selection import Target
 from harness.variants.sparsity.weights import View
 
@@ -23,8 +23,6 @@ from harness.variants.sparsity.weights import View
 # chosen at once: both are the paper's.
 DAMPING = 0.01
 COLUMNS = 128
-# A Gram matrix of more columns would need gigabytes.
-MOST_COLUMNS = 16_384
 
 # (scores [groups, outputs, some columns], the first of these columns) -> which stay
 Choose = Callable[[Array, int], Array]

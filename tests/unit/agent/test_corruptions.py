@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agents import corruptions, feed
 from agents.backends import UnsupportedError
-from agents.corruptions import NAMES, SEVERITIES, Corruption
+from agents.corruptions import NAMES, SEVERITIES, Corruption, moments
 
 SHAPES = ([12, 14, 3], [3, 12, 14], [20, 10], [40, 10, 1], [1, 200], [9, 6])
 
@@ -236,3 +236,11 @@ def test_moments_are_those_of_numpy(values: List[float]) -> None:
     assert mean == pytest.approx(array.mean(dtype="float64"), abs=largest * 1e-6 + 1e-30)
     assert deviation == pytest.approx(array.std(dtype="float64"), abs=largest * 2e-6 + 1e-30)
     assert corruptions.moments(array[::-1]) == (mean, deviation)
+
+
+def test_moments_of_a_large_bright_sample_do_not_overflow() -> None:
+    """A 4K image: the sum of its squares takes more than 64 bits."""
+    sample = np.full((2160, 3840, 3), 255, "float32")
+    sample[::10] = 0
+    mean, deviation = moments(sample)
+    assert (mean, deviation) == pytest.approx((229.5, 76.5), rel=1e-6)

@@ -194,7 +194,7 @@ def yolo(*anchors: List[float], count: int = 40, masks: int = 0) -> Any:
 def detected(outputs: List[Any], kind: Optional[str] = None) -> Any:
     head = boxes.Head(kind, IMAGE)
     head.add(outputs, None, 1)
-    return head.boxes[0]
+    return head.answers()["boxes"][0]
 
 
 def test_yolo_boxes_in_pixels() -> None:
@@ -277,6 +277,33 @@ def test_ssd_boxes_in_any_order_of_the_outputs(order: List[int]) -> None:
     whole = ssd_outputs()
     found = detected([whole[at] for at in order])
     assert found == [[3, 0.75, 12, 4, 36, 20], [0, 0.5, 0, 0, 60, 40]]
+
+
+def ssd_batch(classes: List[float], chances: List[float], *, swapped: bool) -> List[Any]:
+    corners = np.array([[[0.0, 0.0, 0.5, 0.5]] * len(classes)], "float32")
+    pair = [np.array([classes], "float32"), np.array([chances], "float32")]
+    one, other = pair[::-1] if swapped else pair
+    return [one, corners, np.array([len(classes)], "float32"), other]
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_the_whole_set_tells_classes_from_scores(swapped: bool) -> None:
+    """The second batch has whole numbers only, and its scores must not become classes."""
+    head = boxes.Head(None, IMAGE)
+    outputs = ssd_batch([1, 2, 3], [0.9, 0.4, 0.2], swapped=swapped)
+    head.add(outputs, None, 1)
+    for output in outputs:  # a runtime may use its buffers again
+        output[:] = -1
+    head.add(ssd_batch([1, 2, 3], [0, 0, 0], swapped=swapped), None, 1)
+    head.add(ssd_batch([2, 0, 1], [1, 1, 0], swapped=swapped), None, 1)
+    told = [[row[:2] for row in sample] for sample in head.answers()["boxes"]]
+    assert told == [[[1, 0.9], [2, 0.4], [3, 0.2]], [], [[2, 1.0], [0, 1.0]]]
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_of_whole_numbers_alone_those_beyond_one_are_classes(swapped: bool) -> None:
+    found = detected(ssd_batch([7, 2, 3], [1, 1, 0], swapped=swapped))
+    assert [row[:2] for row in found] == [[7, 1.0], [2, 1.0]]
 
 
 def test_a_box_without_a_finite_score_is_dropped_and_counted() -> None:
