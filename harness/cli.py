@@ -13,6 +13,8 @@ import click
 from harness.cli_devices import devices
 from harness.cli_measure import gate, run
 from harness.cli_reports import report
+from harness.cli_select import select
+from harness.cli_sessions import compare, history
 from harness.cli_shared import EXIT_BUG, EXIT_STOPPED
 from harness.cli_variants import models, variants
 from harness.errors import EdgeproofError
@@ -31,7 +33,7 @@ def cli() -> None:
     """
 
 
-for command in (run, gate, report, variants, models, devices):
+for command in (run, gate, report, compare, history, select, variants, models, devices):
     cli.add_command(command)
 
 

@@ -1,0 +1,168 @@
+"""The commands that hold stored runs against each other: `edgeproof compare`, `history`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+
+from harness.cli_shared import path_type, store_option, write
+from harness.documents import unknown
+from harness.errors import InputError
+
+if TYPE_CHECKING:
+    from reports.forms import Sections
+    from reports.run import Run
+
+FORMS = ("html", "json", "md")
+
+
+def form_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options of a page that is made of several runs."""
+    for option in (
+        store_option,
+        click.option("--anchor", metavar="VARIANT", help="The pinned variant. Default: baseline."),
+        click.option("--format", "form", type=click.Choice(FORMS), help="Default: tables."),
+        click.option("-o", "--output", type=path_type, help="Write to this file instead."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("first")
+@click.argument("second")
+@form_options
+def compare(
+    first: str,
+    second: str,
+    url: str | None,
+    anchor: str | None,
+    form: str | None,
+    output: Path | None,
+) -> None:
+    """What changed from the stored run FIRST to the stored run SECOND, cell by cell.
+
+    Exit code 0 when they can be compared, 2 when they cannot: other board, governor, kernel,
+    runtime, heat. What is exactly known of both is shown all the same.
+
+    \b
+    edgeproof compare kws-20261114-101500-3f2a latest
+    edgeproof compare kws-20261114-101500-3f2a latest --anchor reference
+    edgeproof compare kws-20261114-101500-3f2a latest --format html -o changes.html
+    """
+    from harness.store import Store
+    from reports.sessions import compare_page, compared
+
+    store = Store(url)
+    ids = store.resolve(first), store.resolve(second)
+    if ids[0] == ids[1]:
+        raise InputError(
+            "the same run twice", where=ids[0], next_step=f"edgeproof compare OTHER_RUN {ids[0]}"
+        )
+    runs = store.load(ids[0]), store.load(ids[1])
+    _check_variant(anchor, *runs)
+    found = compared.build(*runs, anchor)
+    _show(found, compare_page.title(found), compare_page.sections(found), form, output)
+    if not found["comparable"]:
+        raise InputError(
+            f"their times cannot be compared: {found['refusal']}",
+            where=" and ".join(ids),
+            next_step=f"{found['next_step']}, which measures both in turns",
+        )
+
+
+@click.command()
+@click.argument("name", metavar="STUDY|RUN")
+@click.option("--variant", required=True, help="The variant to follow.")
+@click.option("--device", help="The device to follow it on. Default: the only one that has it.")
+@click.option("--metric", default="latency_p50_ms", show_default=True, help="As gates name it.")
+@form_options
+def history(
+    name: str,
+    variant: str,
+    device: str | None,
+    metric: str,
+    url: str | None,
+    anchor: str | None,
+    form: str | None,
+    output: Path | None,
+) -> None:
+    """A metric of one variant over the stored runs of a study, as a ratio to an anchor.
+
+    The anchor is a file that every run measured beside it, by default the study's baseline: what
+    moves both is the surroundings. Changes of level are nominated, with what differed around them
+    and the command that measures both sides again in turns.
+
+    \b
+    edgeproof history kws --variant slim-int8 --device pi5
+    edgeproof history latest --variant slim-int8 --metric latency_p95_ms --anchor reference
+    edgeproof history kws --variant slim-int8 --format html -o history.html
+    """
+    from harness import past
+    from harness.store import Store
+    from reports.sessions import history as sessions
+    from reports.sessions import history_page
+
+    store = Store(url)
+    if metric not in sessions.FOLLOWED:
+        raise InputError(unknown("metric", metric, sessions.FOLLOWED), where="--metric")
+    planned = past.of_study(store, name)
+    where = past.device_of(planned, variant, device)
+    if anchor is not None:
+        past.device_of(planned, anchor, where)
+    ids = past.with_variant(planned, where, variant)
+    question = sessions.Question(variant, where, metric, anchor)
+    found = sessions.build(map(store.load, ids), question)
+    if not found["series"]:
+        raise InputError(
+            f"no run measured {metric} of {variant} on {where}: it is of other scenarios",
+            where=planned[-1].study,
+            next_step=f"edgeproof history {name} --variant {variant} --metric latency_p50_ms",
+        )
+    _show(found, history_page.title(found), history_page.sections(found), form, output)
+
+
+def _check_variant(name: str | None, *runs: Run) -> None:
+    """Refuse a variant that one of the runs does not have."""
+    for run in runs:
+        known = list(run.study.get("variants") or {})
+        if name is not None and name not in known:
+            raise InputError(unknown("variant", name, known), where=run.id)
+
+
+def _show(
+    document: dict[str, Any],
+    title: str,
+    sections: Sections,
+    form: str | None,
+    output: Path | None,
+) -> None:
+    from reports import forms, render
+
+    form = form or (_form_of(output) if output else None)
+    if form is None:
+        forms.to_terminal(sections, Console())
+        return
+    name = document["schema"].removeprefix("edgeproof.").partition("/")[0]
+    data = {f"{name}.json": render.json_text(document)}
+    text = {
+        "html": lambda: forms.to_html(sections, title, data),
+        "json": lambda: render.json_text(document),
+        "md": lambda: forms.to_markdown(sections, title),
+    }[form]()
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    write(output, text)
+    click.echo(f"report: {output}", err=True)
+
+
+def _form_of(output: Path) -> str:
+    suffix = output.suffix.lstrip(".")
+    if suffix not in FORMS:
+        raise click.UsageError(f"{output.name} ends in none of .{', .'.join(FORMS)}: give --format")
+    return suffix
