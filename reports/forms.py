@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib import resources
 
 import jinja2
+from markupsafe import Markup
 from rich import box
 from rich.console import Console
 from rich.padding import Padding
@@ -117,8 +122,11 @@ def _escape(text: str) -> str:
     )
 
 
-def to_html(sections: Sections, title: str) -> str:
-    """One page: style inside, charts as inline SVG, every name escaped."""
+def to_html(sections: Sections, title: str, data: Mapping[str, str] | None = None) -> str:
+    """One page: style and script inside, charts as inline SVG, every name escaped.
+
+    `data` are files to be downloaded from the page, by name.
+    """
     from reports.charts import svg  # altair takes a second to import, which other forms need not
 
     drawn = {
@@ -128,8 +136,26 @@ def to_html(sections: Sections, title: str) -> str:
         ]
         for name, section in sections
     }
+    script = resources.files("reports").joinpath("templates/page.js").read_text("utf-8")
+    # The only script that a browser runs here, whatever a name may smuggle in.
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    packed = [
+        (f"data{at}", name, _packed(text)) for at, (name, text) in enumerate((data or {}).items())
+    ]
     page = _templates().get_template("page.html.j2")
-    return page.render(title=clean(title), sections=sections, drawn=drawn, tones=TONES)
+    return page.render(
+        title=clean(title),
+        sections=sections,
+        drawn=drawn,
+        tones=TONES,
+        data=packed,
+        script=Markup(script),
+        script_hash=f"sha256-{digest}",
+    )
+
+
+def _packed(text: str) -> str:
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
 @cache

@@ -25,8 +25,9 @@ def markdown(document: Document) -> str:
 
 
 def html(document: Document) -> str:
-    """The report as one file that needs nothing else: no script, no request."""
-    return to_html(all_sections(document), f"edgeproof: {document['study']}")
+    """The report as one file that needs nothing else, its data in it: no request."""
+    data = {"report.json": json.dumps(document, allow_nan=False), "cells.csv": csv(document)}
+    return to_html(all_sections(document), f"edgeproof: {document['study']}", data)
 
 
 def json_text(document: Document) -> str:

@@ -74,5 +74,6 @@ def _printed(value: Any) -> Any:
 
 
 def _harmless(text: str) -> str:
-    short = shorten(text, _LONGEST_FIELD)
+    whole = text.encode("utf-8", "replace").decode()  # half a pair is no text for other programs
+    short = shorten(whole, _LONGEST_FIELD)
     return f"'{short}" if short.startswith(_FORMULA) else short

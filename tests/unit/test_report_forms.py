@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import hashlib
 import io
 import json
 import re
 import unicodedata
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from run_builder import RunBuilder, cell, realistic
 
+import reports
 from reports import render
 from reports.document import build
 from reports.run import CellRecord, Run
@@ -57,6 +61,9 @@ def terminal(document: Any, width: int = 100) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
 
 
+SCRIPT = (Path(reports.__file__).parent / "templates" / "page.js").read_text()
+
+
 class Page(HTMLParser):
     """Collects the tags, attributes and text of a page."""
 
@@ -86,10 +93,16 @@ def page(document: dict[str, Any]) -> str:
 
 
 def check_page(text: str) -> None:
-    """No script, no handler, nothing fetched from anywhere."""
+    """No script but the page's own, no handler, nothing fetched from anywhere."""
     text.encode()
     found = Page(text)
-    assert not {"script", "iframe", "img", "object", "embed", "form"} & set(found.tags)
+    assert not {"iframe", "img", "object", "embed", "form"} & set(found.tags)
+    *packed, own = re.findall(r"<script[^>]*>(.*?)</script>", text, re.DOTALL)
+    assert own == SCRIPT and found.tags.count("script") == len(packed) + 1
+    assert all(re.fullmatch(r"[A-Za-z0-9+/=]+", data) for data in packed)
+    assert hashlib.sha256(SCRIPT.encode()).digest() == base64.b64decode(
+        re.findall(r"script-src 'sha256-([^']+)'", text)[0]
+    )
     for name, value in found.attributes:
         assert not name.startswith("on")
         if name in ("src", "href", "xlink:href", "action"):
