@@ -74,7 +74,7 @@ class Tables(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self._in_cell:
-            self.rows[self._section][-1][-1] += data
+            self.rows[self._section][-1][-1] += data.rstrip("\n")
 
 
 def complete(document: dict[str, Any]) -> bool:
