@@ -53,13 +53,13 @@ class NcnnSession:
         """Wrap the only sample of each input; the matrices share the arrays' memory."""
         mat, names = self.ncnn.Mat, self.names
         kept = [(names[name], mat(array[0]), array) for name, array in arrays.items()]
-        create, wanted = self.net.create_extractor, self.wanted
+        create = self.net.create_extractor
 
         def infer() -> None:
             extractor = create()
             for name, matrix, _ in kept:
                 extractor.input(name, matrix)
-            self.results = [extractor.extract(name) for name in wanted]
+            self.results = [extractor.extract(name) for name in self.wanted]
 
         self.infer = infer
 
@@ -107,8 +107,8 @@ def layer_run(line: List[str], real: Optional[str]) -> wire.LayerRun:
     if what in COMPUTE:
         scaled = [word for word in line if word.startswith(COMPUTE[what] + "=")]
         ran = "int8" if scaled and not scaled[0].endswith("=0") else real
-    run = {"name": name, "operator": what, "kernel": None, "provider": "CPU", "precision": ran}
-    return cast("wire.LayerRun", {**run, "ns": None})
+    run = {"name": name, "operator": what, "provider": "CPU", "precision": ran}
+    return cast("wire.LayerRun", {**run, "kernel": None, "ns": None})
 
 
 def load(path: str, cell: wire.Cell, streams: int, trace: bool) -> NcnnSession:
