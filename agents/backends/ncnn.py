@@ -14,10 +14,8 @@ REQUIRES = ("ncnn", "numpy")
 FORMATS = ("ncnn",)
 LACKS = ()  # its reasons are in the log alone
 TARGETS = ("cpu",)
-OPTIONS = {
-    **{"use_fp16_" + what: "fp16" for what in ("packed", "storage", "arithmetic")},
-    **{"use_bf16_" + what: "bf16" for what in ("packed", "storage")},
-}
+OPTIONS = {"use_fp16_" + what: "fp16" for what in ("packed", "storage", "arithmetic")}
+OPTIONS.update({"use_bf16_" + what: "bf16" for what in ("packed", "storage")})
 # Layers that decide what precision a network runs in, and the parameter that makes one int8.
 COMPUTE = {"Convolution": "8", "ConvolutionDepthWise": "8", "InnerProduct": "8", "Gemm": "18"}
 
