@@ -13,7 +13,7 @@ demo: $(VENV)/run.installed  ## The main job, with this machine as the device
 test: $(VENV)/author.installed  ## Everything that must pass before a change lands
 	./setup.sh tools
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest --numprocesses logical --dist loadfile
+	$(BIN)/python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/author.installed
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ not in the data. The intervals hold for the launches of these two sessions only.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from functools import cache
 
@@ -60,7 +61,7 @@ def _welch(first: Logs, second: Logs) -> Estimate:
         return Estimate(math.exp(difference), None, "1 launch; an interval needs 2 of each run")
     parts = [float(np.var(side, ddof=1)) / len(side) for side in (first, second)]
     total = sum(parts)
-    if not total:
+    if total**2 < sys.float_info.min:  # nothing varies, or by less than can be squared
         return Estimate(math.exp(difference), (math.exp(difference), math.exp(difference)))
     freedom = total**2 / sum(
         part**2 / (len(side) - 1) for part, side in zip(parts, (first, second), strict=True)

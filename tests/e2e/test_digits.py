@@ -35,7 +35,7 @@ def report(tmp_path_factory: pytest.TempPathFactory, local_root: Path) -> dict[s
         variants={name: study["variants"][name] for name in VARIANTS},
         dataset={**study["dataset"], "file": "digits.npz"},
         runtimes=list(RUNTIMES),
-        measure={"effort": "quick", "budget": "25s"},
+        measure={"effort": "quick", "budget": "40s"},
     )
 
 

@@ -57,11 +57,11 @@ def by_variant(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("part", [*MATRIX, *NUC, AMX], ids=lambda part: part.name)
-def test_studies_are_valid_and_have_twins_of_all_zeros(part: Part) -> None:
+def test_studies_are_valid_and_have_the_twins_of_their_zeros(part: Part) -> None:
     made = parse_study(sparsity.study(part), Path())
     pruned = {name for name in part.variants if name.startswith("pruned")}
     added = set(made.variants) - {DENSE, *part.variants}
-    assert added == {f"{name}-twin" for name in pruned}
+    assert added == ({f"{name}-twin" for name in pruned} if part.twins else set())
     formats = {"onnx", "tflite"} if "litert" in part.runtimes else {"onnx"}
     assert set(made.variants[CLAIMED].model) == formats
 
