@@ -11,6 +11,7 @@ import traceback
 import click
 
 from harness.cli_devices import devices
+from harness.cli_init import init, schema
 from harness.cli_measure import gate, run
 from harness.cli_reports import report
 from harness.cli_select import select
@@ -33,7 +34,19 @@ def cli() -> None:
     """
 
 
-for command in (run, gate, report, compare, history, select, variants, models, devices):
+for command in (
+    init,
+    run,
+    gate,
+    report,
+    compare,
+    history,
+    select,
+    variants,
+    models,
+    devices,
+    schema,
+):
     cli.add_command(command)
 
 

@@ -267,7 +267,7 @@ SSH_KEYS = ("host", "user", "port", "identity_file", "known_hosts", "ssh_config"
 FILE_KEYS = ("identity_file", "known_hosts", "ssh_config")
 
 
-class _Inventory(Model):
+class Inventory(Model):
     """The inventory file."""
 
     devices: Annotated[dict[Slug, Device], Field(max_length=10_000)]
@@ -282,7 +282,7 @@ class _Inventory(Model):
         return {**data, "devices": entries}
 
     @model_validator(mode="after")
-    def _local_is_local(self) -> _Inventory:
+    def _local_is_local(self) -> Inventory:
         if LOCAL in self.devices and self.devices[LOCAL].connection != "local":
             raise refused("devices.local is this machine; give a remote board another name")
         return self
@@ -305,7 +305,7 @@ def load_inventory(path: Path | None) -> dict[str, Device]:
     local = Device(name=LOCAL, connection="local", python=sys.executable)
     if path is None:
         return {LOCAL: local}
-    inventory = documents.validate(_Inventory, documents.read(path))
+    inventory = documents.validate(Inventory, documents.read(path))
     devices = {name: _absolute(device, path.parent) for name, device in inventory.devices.items()}
     return {LOCAL: local, **devices}
 

@@ -77,8 +77,9 @@ Slug = Annotated[str, StringConstraints(strict=True), AfterValidator(_slug)]
 Text = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=4096)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Dimension = Annotated[
-    Annotated[int, Field(strict=True, ge=1, le=1 << 31)] | None, BeforeValidator(_dimension)
+    Annotated[int, Field(strict=True, ge=1, le=1 << 31)] | None,
+    BeforeValidator(_dimension, json_schema_input_type=int | None),
 ]
 Number = Annotated[float, Field(strict=True), AfterValidator(_finite)]
-Seconds = Annotated[float, BeforeValidator(_duration)]
+Seconds = Annotated[float, BeforeValidator(_duration, json_schema_input_type=float | str)]
 Axis = Field(min_length=1, max_length=MAX_LIST)

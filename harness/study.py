@@ -55,7 +55,11 @@ class Study(Model):
     """A validated study file."""
 
     name: Slug
-    variants: Annotated[dict[Slug, Variant], Axis, BeforeValidator(family.spread)]
+    variants: Annotated[
+        dict[Slug, Variant],
+        Axis,
+        BeforeValidator(family.spread, json_schema_input_type=dict[str, Variant]),
+    ]
     baseline: Slug
     runtimes: Annotated[tuple[Label, ...], Axis, AfterValidator(distinct)]
     precisions: Annotated[
@@ -83,7 +87,7 @@ class Study(Model):
     twins: Annotated[
         tuple[Text, ...],
         Field(max_length=256),
-        BeforeValidator(controls.one_or_many),
+        BeforeValidator(controls.one_or_many, json_schema_input_type=str | tuple[str, ...]),
         AfterValidator(distinct),
     ] = ()
     # For variants that are built; a variant's own step may name other samples.

@@ -55,7 +55,9 @@ class Variant(Model):
 
     # Format -> file. Of a variant that is built, where its files go: the study's to say, no user's.
     model: Annotated[
-        dict[str, Text], BeforeValidator(_format_to_file), AfterValidator(_formats)
+        dict[str, Text],
+        BeforeValidator(_format_to_file, json_schema_input_type=str | dict[str, str]),
+        AfterValidator(_formats),
     ] = Field(default_factory=dict)
     # For models with free dimensions: the whole shape of an input. null is the cell's batch.
     shapes: dict[Text, Annotated[tuple[Dimension, ...], Field(max_length=16)]] = Field(
