@@ -6,23 +6,30 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli_shared import (
     EXIT_DEVICE,
     EXIT_PASS,
+    INVENTORY,
     found_inventory,
     inventory_option,
     json_option,
+    path_type,
     table,
 )
 from harness.devices import Device, choose, load_inventory
+from harness.errors import DeviceError, InputError
+
+if TYPE_CHECKING:
+    from harness.connections.ssh_hostkey import ShownKey
 
 
 @click.group()
 def devices() -> None:
-    """The lab's devices: list, check, provision, clean."""
+    """The lab's devices: list, add, check, provision, clean."""
 
 
 def device_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -47,6 +54,70 @@ def list_devices(inventory: Path | None, as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=1))
     else:
         table(["device", "profile", "address", "kind of board"], rows)
+
+
+@devices.command("add")
+@click.argument("name")
+@click.argument("address", metavar="[USER@]HOST[:PORT]")
+@inventory_option
+@click.option("--profile", help="The kind of board. Default: the one that fits what it says.")
+@click.option("--identity-file", type=path_type, help="The private key. Default: as ssh has it.")
+@click.option(
+    "--fingerprint", help="The host key's, read on the board itself. Default: you are asked."
+)
+def add_device(
+    name: str,
+    address: str,
+    inventory: Path | None,
+    profile: str | None,
+    identity_file: Path | None,
+    fingerprint: str | None,
+) -> None:
+    """Look at a live board and write its entry into the inventory.
+
+    \b
+    edgeproof devices add pi5 pi@pi5.lab
+    edgeproof devices add nuc bench@nuc.lab:2222 --identity-file ~/.ssh/lab
+    """
+    from harness import newcomer
+
+    where = inventory or found_inventory(Path()) or Path(INVENTORY)
+    newcomer.check_free(name, where)
+    keys = {"identity_file": str(identity_file.resolve())} if identity_file else {}
+    device = newcomer.device_at(name, address, **keys)
+    key = newcomer.unchecked_key(device)
+    if key:
+        _confirm(key, fingerprint)
+        newcomer.trust(key)
+    facts = newcomer.look(device)
+    kind, why = (profile, "as asked") if profile else newcomer.fitting(facts)
+    device = newcomer.device_at(name, address, profile=kind, **keys)
+    newcomer.write(device, where)
+    click.echo(f"{name}: {facts['cpu_model'] or facts['machine']}, {facts['system']}")
+    click.echo(f"profile: {kind} ({why})")
+    click.echo(f"wrote {where}; next: edgeproof devices check {name} --inventory {where}")
+
+
+def _confirm(key: ShownKey, fingerprint: str | None) -> None:
+    """Have the host key checked; only a person at the board can tell it from someone in between."""
+    from harness.connections.ssh_hostkey import OWN_KEYS
+
+    if fingerprint:
+        if fingerprint not in key.fingerprint.split():
+            raise DeviceError(
+                f"shows another host key: {key.fingerprint}, not {fingerprint}",
+                next_step="look at the fingerprint on the board again; someone may be in between",
+            )
+        return
+    click.echo(f"host key: {key.fingerprint}", err=True)
+    click.echo(f"on the board itself: {OWN_KEYS}", err=True)
+    if not sys.stdin.isatty():
+        raise InputError(
+            "nobody is there to compare the fingerprint",
+            next_step=f"compare it on the board, then give --fingerprint "
+            f"{key.fingerprint.split()[-1]}",
+        )
+    click.confirm("Is it the same?", abort=True, err=True)
 
 
 @devices.command("check")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import paramiko
 
 from harness.connections.known_hosts import KnownKeys
@@ -9,6 +12,21 @@ from harness.connections.ssh_config import Target
 from harness.errors import DeviceError
 
 OWN_KEYS = "for k in /etc/ssh/ssh_host_*.pub; do ssh-keygen -lf $k; done"
+
+
+@dataclass(frozen=True)
+class ShownKey:
+    """The key that a device shows, and the line of a known_hosts file that would trust it."""
+
+    fingerprint: str
+    line: str
+    file: Path
+
+
+class UnknownHostKeyError(DeviceError):
+    """A key that nobody has checked; `shown` is null where the error is told anew."""
+
+    shown: ShownKey | None = None
 
 
 def check_host_key(target: Target, known: KnownKeys, key: paramiko.PKey) -> None:
@@ -32,10 +50,14 @@ def _changed(target: Target, key: paramiko.PKey) -> DeviceError:
 
 
 def _unknown(target: Target, key: paramiko.PKey) -> DeviceError:
-    file = target.known_hosts[0] if target.known_hosts else "~/.ssh/known_hosts"
-    return DeviceError(
-        f"the host key is unknown: {key.get_name()} {key.fingerprint}",
+    file = target.known_hosts[0] if target.known_hosts else Path.home() / ".ssh" / "known_hosts"
+    fingerprint = f"{key.get_name()} {key.fingerprint}"
+    error = UnknownHostKeyError(
+        f"the host key is unknown: {fingerprint}",
         where=str(target),
         next_step=f"compare the fingerprint on the board itself ({OWN_KEYS}); if it is the same: "
         f"{target.ssh} once, or ssh-keyscan -p {target.port} {target.host} >> {file}",
     )
+    line = f"{target.known_as} {key.get_name()} {key.get_base64()}"
+    error.shown = ShownKey(fingerprint, line, file)
+    return error
