@@ -77,17 +77,34 @@ def _rich_text(text: str, kind: str) -> Text:
     return Text(clean(text, 400), style=_STYLES[tone] if tone else "")
 
 
-def to_markdown(sections: Sections, title: str) -> str:
-    """Headings, lists and tables; the sections that are details are folded."""
+def to_markdown(sections: Sections, title: str, pictures: str | None = None) -> str:
+    """Headings, lists and tables; the sections that are details are folded.
+
+    `pictures` is the folder of the charts (`chart_files`), null to leave them out.
+    """
     parts = [f"# {_escape(title)}"]
-    for _, section in sections:
+    for name, section in sections:
         body = _markdown_body(section)
+        if pictures is not None:
+            charts = enumerate(section.charts)
+            body += [f"![{_escape(c.caption)}]({pictures}/{name}{at}.svg)" for at, c in charts]
         if section.detail:
             summary = f"<details><summary>{_escape(section.title)}</summary>"
             parts += [summary, *body, "</details>"]
         else:
             parts += [f"## {_escape(section.title)}", *body]
     return "\n\n".join(parts) + "\n"
+
+
+def chart_files(sections: Sections) -> dict[str, str]:
+    """The charts as SVG by the names of their files."""
+    from reports.charts import svg  # altair takes a second to import, which other forms need not
+
+    return {
+        f"{name}{at}.svg": svg(chart.draw(), f"{name}{at}")
+        for name, section in sections
+        for at, chart in enumerate(section.charts)
+    }
 
 
 def _markdown_body(section: Section) -> list[str]:
@@ -127,13 +144,9 @@ def to_html(sections: Sections, title: str, data: Mapping[str, str] | None = Non
 
     `data` are files to be downloaded from the page, by name.
     """
-    from reports.charts import svg  # altair takes a second to import, which other forms need not
-
+    files = chart_files(sections)
     drawn = {
-        name: [
-            (chart.caption, svg(chart.draw(), f"{name}{at}"))
-            for at, chart in enumerate(section.charts)
-        ]
+        name: [(chart.caption, files[f"{name}{at}.svg"]) for at, chart in enumerate(section.charts)]
         for name, section in sections
     }
     script = resources.files("reports").joinpath("templates/page.js").read_text("utf-8")

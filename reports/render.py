@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from rich.console import Console
 
 from reports import tabular
-from reports.forms import to_html, to_markdown, to_terminal
+from reports.forms import chart_files, to_html, to_markdown, to_terminal
 from reports.junit import xml
 from reports.layout import Document
 from reports.sections import all_sections
@@ -19,9 +19,17 @@ def terminal(document: Document, console: Console) -> None:
     to_terminal(all_sections(document), console)
 
 
-def markdown(document: Document) -> str:
-    """The report as GitHub-flavoured Markdown, the details folded away."""
-    return to_markdown(all_sections(document), f"edgeproof: {document['study']}")
+def markdown(document: Document, pictures: str | None = None) -> str:
+    """The report as GitHub-flavoured Markdown, the details folded away.
+
+    It refers to charts in the folder `pictures`, where `charts` are to be written.
+    """
+    return to_markdown(all_sections(document), f"edgeproof: {document['study']}", pictures)
+
+
+def charts(document: Document) -> dict[str, str]:
+    """The charts as SVG by the names of their files."""
+    return chart_files(all_sections(document))
 
 
 def html(document: Document) -> str:

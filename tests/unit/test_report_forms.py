@@ -292,3 +292,11 @@ def test_an_interval_has_as_many_decimals_as_it_needs(
     value: float, ends: tuple[float, float] | None, text: str
 ) -> None:
     assert with_interval(value, ends) == text
+
+
+def test_markdown_refers_to_the_charts_that_are_drawn(document: dict[str, Any]) -> None:
+    drawn = render.charts(document)
+    text = render.markdown(document, "report_files")
+    assert len(drawn) >= 2 and all(svg.startswith("<svg") for svg in drawn.values())
+    assert re.findall(r"\]\(report_files/([^)]+)\)", text) == list(drawn)
+    assert "![" not in render.markdown(document)
