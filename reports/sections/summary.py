@@ -32,7 +32,7 @@ def section(document: Document) -> Section:
         for device in document["devices"]
         if device["status"] == "failed"
     ]
-    words += _runtimes(document)
+    words += [*shipping(document), *_runtimes(document)]
     several = len({row["device"] for row in document["results"]}) > 1
     points = []
     for row in document["findings"]:
@@ -41,6 +41,20 @@ def section(document: Document) -> Section:
     if not points:
         words.append("There is no variant to hold against the baseline.")
     return Section("Summary", words, points)
+
+
+def shipping(document: Document) -> Iterator[str]:
+    """Which variant to ship where, if the study says what it must meet; the why is told later."""
+    found = [row for row in document["recommendations"] if row["variant"]]
+    several = len({row["device"] for row in found}) > 1
+    told = []
+    for row in found:
+        place = clean(row["runtime"]) + (f" on {clean(row['device'])}" if several else "")
+        sure = "" if row["proven"] else " (not proven)"
+        told.append(f"{clean(row['variant'])} in {place}{sure}")
+    if told:
+        rest = f" and {len(told) - MOST_NAMED} more" if len(told) > MOST_NAMED else ""
+        yield f"To ship, within the targets: {', '.join(told[:MOST_NAMED])}{rest}."
 
 
 def _runtimes(document: Document) -> Iterator[str]:

@@ -11,6 +11,7 @@ from reports.gates import Limit
 from reports.recommendation import recommendations
 from reports.run import ArtifactRecord
 from reports.sections.curves import told
+from reports.sections.summary import shipping
 from reports.targets import Measured, targets
 from reports.transfer import transfer
 
@@ -120,6 +121,16 @@ def test_the_fastest_within_the_targets_is_recommended() -> None:
     assert "0.500x [0.480, 0.520] of the baseline's time" in found["reason"]
     assert "beyond a target: slim-60" in found["reason"]
     assert told(found).startswith("ship slim-40 (40.0% taken away): ")
+
+
+def test_the_summary_says_what_to_ship() -> None:
+    proven, open_one = recommended(ROWS), recommended([row("slim-40", (0.0, -0.02, 0.02))])
+    none = recommended(ROWS[3:])
+    assert list(shipping({"recommendations": [proven, open_one | {"device": "nuc"}, none]})) == [
+        "To ship, within the targets: slim-40 in onnxruntime on pi, slim-40 in onnxruntime on nuc "
+        "(not proven)."
+    ]
+    assert list(shipping({"recommendations": [none]})) == []
 
 
 def test_of_those_not_told_apart_in_time_the_smallest() -> None:
