@@ -13,7 +13,7 @@ demo: $(VENV)/run.installed  ## The main job, with this machine as the device
 test: $(VENV)/author.installed  ## Everything that must pass before a change lands
 	./setup.sh tools
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder --durations 25
 
 lint: $(VENV)/author.installed
 	$(BIN)/ruff check .
