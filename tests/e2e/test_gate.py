@@ -9,6 +9,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from harness import release
+from harness.artifact import inspect
+from harness.store import Store
+from harness.study import load_study
 from tests.e2e.lab import Lab, by_variant, save_linear
 
 ACCURATE = {"metric": "accuracy_top1", "min": 0.01}
@@ -56,18 +60,20 @@ def test_what_passed_is_measured_again_beside_its_successor(released: Lab) -> No
 
 
 @pytest.mark.parametrize("reference", ["old.onnx", "sha256", "{run}:dense"])
-def test_a_release_has_several_names(released: Lab, reference: str) -> None:
-    shutil.copy(released.folder / "dense.onnx", released.folder / "old.onnx")
+def test_a_release_has_several_names(
+    released: Lab, reference: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", released.environment["XDG_DATA_HOME"])
+    monkeypatch.chdir(released.folder)
+    shutil.copy("dense.onnx", "old.onnx")
     listed = json.loads(released.command("variants", "list", "--json").stdout)
     sha256 = next(item["sha256"] for item in listed if item["file"] == "dense.onnx")
-    run = json.loads(released.command("report", "latest", "--format", "json").stdout)["run"]
-    name = {"old.onnx": "old.onnx", "sha256": sha256[:12]}.get(reference, f"{run}:dense")
-    study = str(released.study(gates=[ACCURATE]))
-    done = released.command("gate", study, "--against", name, "--json")
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
-    artifacts = {row["variant"]: row["artifact"] for row in report["results"]}
-    assert artifacts["released"] == artifacts["dense"] == sha256
+    run = released.report()["run"]
+    name = {"sha256": sha256[:12], "{run}:dense": f"{run}:dense"}.get(reference, reference)
+    study = load_study(released.study(gates=[ACCURATE]))
+    found = release.against(study, name, Store())
+    assert found.baseline == "released"
+    assert inspect(found.model_path("released", "onnx"), "onnx").sha256 == sha256
 
 
 @pytest.mark.parametrize(
