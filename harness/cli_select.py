@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
 
-from harness.cli_shared import path_type, store_option, write
+from harness.cli_shared import PAGE_FORMS, path_type, show, store_option
 
-FORMS = ("html", "json", "md")
 PAIR = "NAME=NUMBER"
 
 
@@ -29,7 +27,7 @@ PAIR = "NAME=NUMBER"
 @click.option("--watts", multiple=True, metavar=PAIR, help="Power of a device or profile.")
 @click.option("--delta", type=float, help="As good as the best within this share. Default: 0.05.")
 @store_option
-@click.option("--format", "form", type=click.Choice(["table", *FORMS]), help="Default: tables.")
+@click.option("--format", "form", type=click.Choice(PAGE_FORMS), help="Default: tables.")
 @click.option("-o", "--output", type=path_type, help="Write to this file instead.")
 def select(
     runs: Sequence[str],
@@ -58,32 +56,10 @@ def select(
     from harness.selecting import select as selected
     from harness.selection_file import Requirements, from_options, load_requirements
     from harness.store import Store
-    from reports import forms, render
     from reports.selection import page
 
     options = {"max": most, "min": least, "objective": objective, "price": price, "watts": watts}
     asked = load_requirements(requirements) if requirements else Requirements()
     asked = asked.with_options(from_options(options, delta))
-    form = form or (_form_of(output) if output else "table")
     found = selected(Store(url), runs or ("latest",), asked)
-    if form == "table":
-        forms.to_terminal(page.sections(found), Console())
-        return
-    sections, title, data = page.sections(found), page.title(found), render.json_text(found)
-    made = {
-        "html": lambda: forms.to_html(sections, title, {"selection.json": data}),
-        "json": lambda: data,
-        "md": lambda: forms.to_markdown(sections, title),
-    }[form]()
-    if output is None:
-        click.echo(made, nl=False)
-        return
-    write(output, made)
-    click.echo(f"selection: {output}", err=True)
-
-
-def _form_of(output: Path) -> str:
-    suffix = output.suffix.lstrip(".")
-    if suffix not in FORMS:
-        raise click.UsageError(f"{output.name} ends in none of .{', .'.join(FORMS)}: give --format")
-    return suffix
+    show(found, page.title(found), page.sections(found), form, output)

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
-from harness.cli_shared import path_type, store_option, write
+from harness.cli_shared import PAGE_FORMS, path_type, show, store_option
 from harness.documents import unknown
 from harness.errors import InputError
 
 if TYPE_CHECKING:
-    from reports.forms import Sections
     from reports.run import Run
-
-FORMS = ("html", "json", "md")
 
 
 def form_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -25,7 +21,7 @@ def form_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         store_option,
         click.option("--anchor", metavar="VARIANT", help="The pinned variant. Default: baseline."),
-        click.option("--format", "form", type=click.Choice(FORMS), help="Default: tables."),
+        click.option("--format", "form", type=click.Choice(PAGE_FORMS), help="Default: tables."),
         click.option("-o", "--output", type=path_type, help="Write to this file instead."),
     ):
         command = option(command)
@@ -66,7 +62,7 @@ def compare(
     runs = store.load(ids[0]), store.load(ids[1])
     _check_variant(anchor, *runs)
     found = compared.build(*runs, anchor)
-    _show(found, compare_page.title(found), compare_page.sections(found), form, output)
+    show(found, compare_page.title(found), compare_page.sections(found), form, output)
     if not found["comparable"]:
         raise InputError(
             f"their times cannot be compared: {found['refusal']}",
@@ -123,7 +119,7 @@ def history(
             where=planned[-1].study,
             next_step=f"edgeproof history {name} --variant {variant} --metric latency_p50_ms",
         )
-    _show(found, history_page.title(found), history_page.sections(found), form, output)
+    show(found, history_page.title(found), history_page.sections(found), form, output)
 
 
 def _check_variant(name: str | None, *runs: Run) -> None:
@@ -132,37 +128,3 @@ def _check_variant(name: str | None, *runs: Run) -> None:
         known = list(run.study.get("variants") or {})
         if name is not None and name not in known:
             raise InputError(unknown("variant", name, known), where=run.id)
-
-
-def _show(
-    document: dict[str, Any],
-    title: str,
-    sections: Sections,
-    form: str | None,
-    output: Path | None,
-) -> None:
-    from reports import forms, render
-
-    form = form or (_form_of(output) if output else None)
-    if form is None:
-        forms.to_terminal(sections, Console())
-        return
-    name = document["schema"].removeprefix("edgeproof.").partition("/")[0]
-    data = {f"{name}.json": render.json_text(document)}
-    text = {
-        "html": lambda: forms.to_html(sections, title, data),
-        "json": lambda: render.json_text(document),
-        "md": lambda: forms.to_markdown(sections, title),
-    }[form]()
-    if output is None:
-        click.echo(text, nl=False)
-        return
-    write(output, text)
-    click.echo(f"report: {output}", err=True)
-
-
-def _form_of(output: Path) -> str:
-    suffix = output.suffix.lstrip(".")
-    if suffix not in FORMS:
-        raise click.UsageError(f"{output.name} ends in none of .{', .'.join(FORMS)}: give --format")
-    return suffix

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -12,6 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.errors import InputError
+
+if TYPE_CHECKING:
+    from reports.forms import Sections
 
 EXIT_PASS, EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_DEVICE = 0, 1, 3, 4
 # As the shell has it for SIGINT, and as sysexits.h has it for a fault in the program itself: an
@@ -27,6 +30,9 @@ FORMS = {
     ".parquet": "parquet",
     ".xml": "junit",
 }
+
+# Those of a page that is made of several runs.
+PAGE_FORMS = ("html", "json", "md")
 
 path_type = click.Path(exists=False, path_type=Path)
 store_option = click.option(
@@ -58,12 +64,41 @@ def found_inventory(folder: Path) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def form_of(output: Path) -> str:
-    """The form of the report that a file's name asks for."""
-    form = FORMS.get(output.suffix.lower())
+def form_of(output: Path, forms: Collection[str] = tuple(FORMS.values())) -> str:
+    """The form, one of `forms`, that a file's name asks for."""
+    suffixes = [suffix for suffix, form in FORMS.items() if form in forms]
+    if output.suffix.lower() not in suffixes:
+        known = ", ".join(suffixes)
+        raise click.UsageError(f"{output.name} ends in none of {known}: give --format")
+    return FORMS[output.suffix.lower()]
+
+
+def show(
+    document: dict[str, Any],
+    title: str,
+    sections: Sections,
+    form: str | None,
+    output: Path | None,
+) -> None:
+    """Show what was made of several runs: as tables, or in a form, printed or in a file."""
+    from reports import forms, render
+
+    form = form or (form_of(output, PAGE_FORMS) if output else None)
     if form is None:
-        raise click.UsageError(f"{output.name} ends in none of {', '.join(FORMS)}: give --format")
-    return form
+        forms.to_terminal(sections, Console())
+        return
+    name = document["schema"].removeprefix("edgeproof.").partition("/")[0]
+    data = render.json_text(document)
+    made = {
+        "html": lambda: forms.to_html(sections, title, {f"{name}.json": data}),
+        "json": lambda: data,
+        "md": lambda: forms.to_markdown(sections, title),
+    }[form]()
+    if output is None:
+        click.echo(made, nl=False)
+        return
+    write(output, made)
+    click.echo(f"{name}: {output}", err=True)
 
 
 def rendered(document: dict[str, Any], form: str, **options: Any) -> str | bytes:

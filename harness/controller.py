@@ -154,11 +154,9 @@ def connect(device: Device) -> Connection:
             known_hosts=device.known_hosts,
         )
     except DeviceError as error:
-        raise type(error)(
-            f"{error.where}: {error.what}" if error.where else error.what,
-            where=device.name,
-            next_step=error.next_step,
-        ) from None
+        error.what = f"{error.where}: {error.what}" if error.where else error.what
+        error.where = device.name
+        raise
 
 
 class Board:

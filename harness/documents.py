@@ -117,6 +117,13 @@ def failure(path: Path, problems: Sequence[Problem]) -> InputError:
     return InputError(what, where=str(path), next_step=shared or edit)
 
 
+def flow(value: object) -> str:
+    """Write a value as YAML on one line."""
+    plain = value if isinstance(value, str | dict) else list(value)  # type: ignore[call-overload]
+    text: str = yaml.safe_dump(plain, default_flow_style=True, width=10_000, sort_keys=False)
+    return text.removesuffix("...\n").strip()
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word that is closest, if one is close."""
     by_lower = {name.lower(): name for name in known}

@@ -10,7 +10,6 @@ from typing import Any
 import yaml
 
 from harness import deploy, documents
-from harness.connections import ssh
 from harness.connections.ssh_hostkey import ShownKey, UnknownHostKeyError
 from harness.controller import connect
 from harness.devices import (
@@ -43,14 +42,7 @@ def device_at(name: str, address: str, **keys: Any) -> Device:
 def unchecked_key(device: Device) -> ShownKey | None:
     """The host key that a board shows, if no known_hosts file tells of it; raises DeviceError."""
     try:
-        ssh.connect(
-            device.host or "",
-            device.user,
-            device.port,
-            str(device.identity_file) if device.identity_file else None,
-            config_file=device.ssh_config,
-            known_hosts=device.known_hosts,
-        ).close()
+        connect(device).close()
     except UnknownHostKeyError as error:
         return error.shown
     return None
@@ -107,7 +99,7 @@ def write(device: Device, inventory: Path) -> None:
 
     Raises InputError when the file is written in a way that takes no further line.
     """
-    line = f"{device.name}: {flow(entry(device))}"
+    line = f"{device.name}: {documents.flow(entry(device))}"
     text = _with_line(inventory, line) if inventory.exists() else f"devices:\n  {line}\n"
     draft = inventory.with_name(f".{inventory.name}.new")
     inventory.parent.mkdir(parents=True, exist_ok=True)
@@ -136,9 +128,3 @@ def _with_line(inventory: Path, line: str) -> str:
     at = last.line + (1 if last.column else 0)
     indent = " " * devices.value[0][0].start_mark.column
     return "\n".join([*lines[:at], indent + line, *lines[at:]]) + "\n"
-
-
-def flow(value: Mapping[str, Any]) -> str:
-    """A mapping as YAML on one line."""
-    text: str = yaml.safe_dump(dict(value), default_flow_style=True, width=10_000, sort_keys=False)
-    return text.strip()

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import yaml
 
 from agents import backends
 from harness.artifact import RESIZABLE, Artifact, inspect
-from harness.documents import nearest
+from harness.documents import flow, nearest
 from harness.errors import InputError
 from harness.family import CONVERTIBLE
 from harness.formats import Port
@@ -127,13 +126,6 @@ def _keys(inputs: Sequence[Port]) -> str | dict[str, str]:
     return "x" if len(inputs) == 1 else {port.name: port.name for port in inputs}
 
 
-def _flow(value: object) -> str:
-    """A value as YAML on one line."""
-    plain = value if isinstance(value, str | dict) else list(value)  # type: ignore[call-overload]
-    text: str = yaml.safe_dump(plain, default_flow_style=True, width=10_000, sort_keys=False)
-    return text.removesuffix("...\n").strip()
-
-
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("harness", ""),
@@ -143,5 +135,5 @@ def _template() -> jinja2.Template:
         undefined=jinja2.StrictUndefined,
         autoescape=False,
     )
-    environment.filters["flow"] = _flow
+    environment.filters["flow"] = flow
     return environment.get_template("study.yaml.j2")

@@ -24,9 +24,9 @@ class ShownKey:
 
 
 class UnknownHostKeyError(DeviceError):
-    """A key that nobody has checked; `shown` is null where the error is told anew."""
+    """A key that nobody has checked."""
 
-    shown: ShownKey | None = None
+    shown: ShownKey
 
 
 def check_host_key(target: Target, known: KnownKeys, key: paramiko.PKey) -> None:
