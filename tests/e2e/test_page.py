@@ -45,6 +45,7 @@ def test_a_browser_draws_it_without_an_error(page: Path, tmp_path: Path) -> None
     done = browse(page, tmp_path / "profile", "--dump-dom")
     assert "CONSOLE" not in done.stderr, done.stderr
     assert done.stdout.count("<svg") >= 1
+    assert "could not be made" not in done.stdout
     assert "How it was measured" in done.stdout
 
 

@@ -95,6 +95,7 @@ def page(document: dict[str, Any]) -> str:
 def check_page(text: str) -> None:
     """No script but the page's own, no handler, nothing fetched from anywhere."""
     text.encode()
+    assert "could not be made" not in text, "a section that raises is a fault, however well told"
     found = Page(text)
     assert not {"iframe", "img", "object", "embed", "form"} & set(found.tags)
     *packed, own = re.findall(r"<script[^>]*>(.*?)</script>", text, re.DOTALL)
