@@ -197,11 +197,15 @@ class SshConnection:
                 next_step="install openssh-sftp-server on the device; "
                 "its login shell must print nothing",
             ) from error
-        with sftp:
+        try:
             channel = sftp.get_channel()
             assert channel is not None
             channel.settimeout(TRANSFER_SILENCE_S)
             yield sftp
+        finally:
+            # On a link that has just broken this fails too, and would hide what broke it.
+            with suppress(*FAULTS):
+                sftp.close()
 
     def _verify(self, part: str, digest: str) -> None:
         """Have the device write the file through to its disk and read it again."""

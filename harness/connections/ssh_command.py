@@ -61,7 +61,9 @@ class RemoteCommand:
                 killer = _start(self._transport, END, [self._pid.decode()])
                 killer.status_event.wait(START_S)
                 killer.close()
-        self._channel.close()
+        # On a link that has just broken this fails too, and would hide what broke it.
+        with suppress(paramiko.SSHException, EOFError, OSError):
+            self._channel.close()
 
     def _read_stderr(self) -> None:
         head = b""

@@ -130,6 +130,16 @@ def test_a_killed_sshd_session(board: Board, tmp_path: Path, doing: str) -> None
         assert outcome[0][1] - killed < 5
 
 
+@pytest.mark.parametrize("doing", ["put", "run"])
+def test_what_ends_on_a_broken_link_says_so(shared_board: Board, doing: str) -> None:
+    """A channel says goodbye when it ends, and that fails on a link that has just broken."""
+    with closing(shared_board.connect()) as ssh:
+        opened = ssh._sftp() if doing == "put" else ssh._started(["sleep", "1"], lambda _: None)
+        with pytest.raises(ConnectionLostError), opened:
+            ssh._transport.packetizer.close()
+            raise ConnectionLostError("the connection broke while it was under way")
+
+
 def test_a_closed_connection_is_a_lost_one(shared_board: Board, tmp_path: Path) -> None:
     ssh = shared_board.connect()
     ssh.close()
