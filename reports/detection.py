@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from reports.answers import NO_BOXES, Answers, Floats, Integers, Right, Truths
 from reports.resampling import Resampled, mean_known, replicates
@@ -131,6 +130,8 @@ def _overlap(one: Floats, other: Floats) -> Floats:
 
 
 def _curve(samples: Integers, matched: Right, of_truths: Integers, total: int) -> Curve:
+    from scipy import sparse  # slow to import, and few reports ask for boxes
+
     hits = samples[matched]
     # A false box counts from the next match on; those after the last match change nothing.
     following = np.cumsum(matched)

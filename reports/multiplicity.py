@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from scipy import stats
+from scipy import special
 
 from reports.estimate import CONFIDENCE, Estimate
 from reports.gates import METRICS, Limit
@@ -56,9 +56,10 @@ def proof_beyond(estimate: Estimate, limit: Limit, launches: int) -> float:
     if not (half > 0 and math.isfinite(distance)):
         return 0.0 if distance > 0 else 1.0
     if not of_launches:
-        return float(stats.norm.sf(normal() * distance / half))
+        return float(special.ndtr(-normal() * distance / half))
     freedom = max(launches - 1, 1)
-    return float(stats.t.sf(stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * distance / half, freedom))
+    reach = special.stdtrit(freedom, (1 + CONFIDENCE) / 2)
+    return float(special.stdtr(freedom, -reach * distance / half))
 
 
 def _log(value: float) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import optimize, stats
 
 from reports.answers import NO_LABELS, Answers, Floats, unpacked
 from reports.estimate import Estimate
@@ -78,15 +77,20 @@ def _parts(found: Answers) -> tuple[Floats, Floats] | str:
 def _placements(higher: Floats, lower: Floats) -> tuple[Floats, Floats]:
     """Of each of `higher` the share of `lower` below it; of each of `lower` that of `higher` above.
 
-    By midranks, so ties count half (Sun and Xu, IEEE Signal Processing Letters 21, 2014).
+    Ties count half.
     """
-    ranks = stats.rankdata(np.concatenate([higher, lower]))
-    above = (ranks[: higher.size] - stats.rankdata(higher)) / lower.size
-    below = (ranks[higher.size :] - stats.rankdata(lower)) / higher.size
-    return above, 1 - below
+    return _share_below(higher, lower), 1 - _share_below(lower, higher)
+
+
+def _share_below(values: Floats, others: Floats) -> Floats:
+    ordered = np.sort(others)
+    counts = ordered.searchsorted(values, "left") + ordered.searchsorted(values, "right")
+    return np.asarray(counts / 2 / others.size)
 
 
 def _interval(value: float, higher: int, lower: int) -> tuple[float, float]:
+    from scipy import optimize  # slow to import, and few reports ask for an area
+
     z, pairs, more = normal(), higher * lower, (higher + lower) / 2 - 1
 
     def beyond(area: float, target: float) -> float:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from scipy import stats
+from scipy import special
 
 from reports.estimate import Estimate
 from reports.gates import Limit
@@ -63,7 +63,7 @@ def prescribe(
     at_limit, at_value = _spreads(estimate, limit, row["accuracy"], samples)
     beyond = (estimate.value > limit.value) == (limit.bound == "max")
     z = normal(1 - 2 * ALPHA / gates) if beyond else normal()
-    reach = z * at_limit + float(stats.norm.ppf(POWER)) * at_value
+    reach = z * at_limit + float(special.ndtri(POWER)) * at_value
     distance = abs(estimate.value - limit.value)
     if reach**2 >= MOST_SAMPLES * distance**2:
         return f"the value lies on the limit: {MOST_SAMPLES:,} samples would not decide"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import special
 
 from reports.estimate import CONFIDENCE, Estimate
 
@@ -20,7 +20,7 @@ _HALVINGS = 42
 @cache
 def normal(confidence: float = CONFIDENCE) -> float:
     """The normal quantile of a two-sided interval: 1.96 for 95%."""
-    return float(stats.norm.ppf((1 + confidence) / 2))
+    return float(special.ndtri((1 + confidence) / 2))
 
 
 def unseen(samples: int, confidence: float = CONFIDENCE) -> float:

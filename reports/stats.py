@@ -12,7 +12,7 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from reports.estimate import CONFIDENCE, Estimate
 
@@ -223,7 +223,7 @@ def _pool(launches: Sequence[Samples]) -> Samples:
 
 @cache
 def _t(launches: int, confidence: float) -> float:
-    return float(stats.t.ppf((1 + confidence) / 2, launches - 1))
+    return float(special.stdtrit(launches - 1, (1 + confidence) / 2))
 
 
 def _standard_error(values: Sequence[float]) -> float:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from reports.estimate import CONFIDENCE, Estimate
 from reports.selection.wanted import HIGHER, Floats
@@ -21,7 +21,7 @@ DRAWS = 4000
 RESAMPLED_FROM = 8  # units; fewer hold too little of their distribution to be resampled
 _FARTHEST = 50.0  # of a log: with two units a draw can be anywhere
 _EDGE = 1e-12
-_POISSON = stats.poisson.cdf(np.arange(40), 1.0)
+_POISSON = special.pdtr(np.arange(40), 1.0)
 
 
 @dataclass(frozen=True)
@@ -98,15 +98,15 @@ class Drawing:
 
         def made() -> Floats:
             uniform = self._uniform(f"{place}/spread")
-            return np.asarray(np.sqrt(stats.chi2.ppf(uniform, degrees) / degrees))
+            return np.asarray(np.sqrt(special.gammaincinv(degrees / 2, uniform) * 2 / degrees))
 
         return self._once(f"{place}/spread", degrees, made)
 
     def _of_launches(self, key: str, doubt: Doubt) -> Floats:
         """Student's t of the launches, scaled to the interval's ends, on the log where it is."""
         degrees = max(1, doubt.launches - 1)
-        steps = stats.t.ppf(self._uniform(key), degrees)
-        return _stretched(doubt.estimate, steps / stats.t.ppf((1 + CONFIDENCE) / 2, degrees))
+        steps = special.stdtrit(degrees, self._uniform(key))
+        return _stretched(doubt.estimate, steps / special.stdtrit(degrees, (1 + CONFIDENCE) / 2))
 
     def _of_samples(self, key: str, metric: str, estimate: Estimate) -> Floats:
         """Normal on either side of the value, scaled to the interval's ends.

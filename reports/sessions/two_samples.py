@@ -13,7 +13,7 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 from reports.estimate import CONFIDENCE, Estimate
 from reports.sequential import Statistic
@@ -66,7 +66,7 @@ def _welch(first: Logs, second: Logs) -> Estimate:
     freedom = total**2 / sum(
         part**2 / (len(side) - 1) for part, side in zip(parts, (first, second), strict=True)
     )
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * math.sqrt(total)
+    half = float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(total)
     return Estimate(
         math.exp(difference), (math.exp(difference - half), math.exp(difference + half))
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,8 +43,6 @@ def test_packages_import_only_what_they_may(package: str) -> None:
 
 
 def test_the_agent_needs_nothing_but_numpy_and_runtimes() -> None:
-    import sys
-
     runtimes = {backends.find(name).MODULE.partition(".")[0] for name in backends.names()}
     outside = {"numpy", "onnx"} | runtimes  # DeepSparse brings onnx
     for path in (ROOT / "agents").rglob("*.py"):
@@ -55,3 +55,12 @@ def test_no_file_is_longer_than_400_lines() -> None:
     for package in ("agents", "harness", "reports"):
         for path in (ROOT / package).rglob("*.py"):
             assert len(path.read_text(encoding="utf-8").splitlines()) <= 400, path
+
+
+def test_every_command_starts_without_what_few_need() -> None:
+    script = "import sys, harness.controller, harness.cli, reports.document; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    slow = {"scipy.stats", "scipy.optimize", "scipy.sparse", "pandas", "altair"}
+    assert not slow & set(done.stdout.split())
