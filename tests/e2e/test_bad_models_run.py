@@ -41,7 +41,7 @@ def rows(lab: Lab) -> dict[tuple[str, str], dict[str, Any]]:
         runtimes=["onnxruntime", "openvino:gpu", "ncnn"],
         compare=["variants"],
         dataset=None,
-        measure={"effort": "quick", "budget": "2m"},
+        measure={"effort": "quick", "budget": "15s"},
     )
     assert report["devices"][0]["status"] == "ok"
     return {(row["variant"], row["runtime"]): row for row in report["results"]}

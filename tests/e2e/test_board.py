@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.boards import Board
-from tests.e2e.lab import Lab
+from tests.e2e.lab import BRIEF, Lab
 
 # The disk of a board that takes a runtime: 124 MB of ONNX Runtime, its archive, and room to spare.
 DISK_MB = 600
-SHORT = {"effort": "quick", "budget": "8s"}
 
 
 @pytest.fixture
@@ -52,7 +51,7 @@ def test_same_accuracy_as_here_and_a_second_run_pushes_nothing(
     ssh_lab: tuple[Lab, Board],
 ) -> None:
     lab, _ = ssh_lab
-    first = lab.run(devices=["local", "board"], measure=SHORT)
+    first = lab.run(devices=["local", "board"], measure=BRIEF)
     rows = {(row["device"], row["variant"]): row for row in first["results"]}
     for variant in ("dense", "pruned"):
         here, there = rows["local", variant], rows["board", variant]
@@ -60,7 +59,7 @@ def test_same_accuracy_as_here_and_a_second_run_pushes_nothing(
         assert there["status"] == "ok"
     pushed = {device["name"]: device["pushed_bytes"] for device in first["devices"]}
     assert all(pushed["board"][kind] > 0 for kind in ("agent", "models", "datasets", "runtimes"))
-    second = lab.run(devices=["local", "board"], measure=SHORT)
+    second = lab.run(devices=["local", "board"], measure=BRIEF)
     for device in second["devices"]:
         assert set(device["pushed_bytes"].values()) == {0}, device
 
@@ -108,7 +107,7 @@ def test_a_device_that_fails_leaves_the_others_alone(
     bare = new_board(python=False)
     lab.devices["bare"] = bare.inventory_entry()
     lab.devices["gone"] = {**bare.inventory_entry(), "port": 1}
-    report = lab.run(devices=["local", "bare", "gone"], code=4, measure=SHORT)
+    report = lab.run(devices=["local", "bare", "gone"], code=4, measure=BRIEF)
     status = {device["name"]: device for device in report["devices"]}
     assert status["local"]["status"] == "ok"
     assert "no Python" in status["bare"]["reason"]
@@ -166,12 +165,12 @@ def test_a_wrong_host_key_stops_the_device(lab: Lab, new_board: Callable[..., Bo
 
 
 def test_one_run_waits_for_another_on_the_same_device(lab: Lab) -> None:
-    study = str(lab.study())
+    study = str(lab.study(measure=BRIEF))
     first, second = lab.start("run", study), lab.start("run", study)
     assert first.wait(timeout=200) == 0
     assert second.wait(timeout=200) == 0
     stored = launches(lab)
-    assert len(stored) > 0
     with sqlite3.connect(lab.folder / "data" / "edgeproof" / "edgeproof.db") as store:
         counts = store.execute("select run, count(*) from launches group by run").fetchall()
-    assert sorted(count for _, count in counts) == [14, 14]
+    assert [count % 2 for _, count in counts] == [0, 0]
+    assert sum(count for _, count in counts) == len(stored) >= 4

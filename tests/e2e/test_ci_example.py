@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.boards import Board
-from tests.e2e.lab import COMMAND, Lab
+from tests.e2e.lab import BRIEF, COMMAND, Lab
 
 CI = Path(__file__).parents[2] / "examples" / "ci"
 DISK_MB = 600
@@ -32,7 +32,7 @@ def test_a_job_ends_as_its_gate_does(
 ) -> None:
     board = new_board(disk_mb=DISK_MB)
     entry = board.inventory_entry()
-    study = lab.study(gates=[gate], dataset=None, measure={"effort": "quick", "budget": "25s"})
+    study = lab.study(gates=[gate], dataset=None, measure=BRIEF)
     done = subprocess.run(
         [str(CI / "gate.sh")],
         cwd=lab.folder,

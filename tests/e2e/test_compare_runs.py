@@ -6,13 +6,13 @@ import json
 import sqlite3
 from typing import Any
 
-from tests.e2e.lab import Lab, save_linear
+from tests.e2e.lab import BRIEF, Lab, save_linear
 
 
 def test_two_sessions_on_this_machine(lab: Lab) -> None:
-    first = lab.run()["run"]
+    first = lab.run(measure=BRIEF)["run"]
     save_linear(lab.folder / "pruned.onnx", lab.pruned * 0.5)  # the same answers, another file
-    report = lab.run()
+    report = lab.run(measure=BRIEF)
     second = report["run"]
 
     facts = report["devices"][0]["facts"]
@@ -28,7 +28,7 @@ def test_two_sessions_on_this_machine(lab: Lab) -> None:
     assert {change["of"] for change in pruned["changes"]} >= {"file"}
     assert pruned["accuracy"][0]["drop"] == 0
     [p50] = [row for row in pruned["measured"] if row["metric"] == "latency_p50_ms"]
-    assert p50["anchored"]["launches"] == [7, 7]
+    assert min(p50["anchored"]["launches"]) >= 2
     low, high = p50["anchored"]["ci"]
     assert low < p50["anchored"]["ratio"] < high
 

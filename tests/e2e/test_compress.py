@@ -123,7 +123,7 @@ def test_curves_are_drawn_from_the_manifests(
         variants={name: whole["variants"][name] for name in names},
         dataset={**whole["dataset"], "file": "digits.npz"},
         compare=["variants"],
-        measure={"effort": "quick", "budget": "20s"},
+        measure={"effort": "quick", "budget": "6s"},
     )
     drawn = {
         curve["kind"]: [(point["variant"], round(point["share"], 2)) for point in curve["points"]]

@@ -56,13 +56,11 @@ def test_three_commands_lead_to_a_report(lab: Lab, board: Board) -> None:
         lab, "devices", "add", "pi5", *address(board), "--fingerprint", fingerprint(board)
     )
     assert added.returncode == 0, added.stderr
-    assert (
-        "profile: generic-linux (no profile tells of" in added.stdout or "profile:" in added.stdout
-    )
+    assert "profile: " in added.stdout
     study = lab.folder / "first.yaml"
     text = study.read_text().replace("[onnxruntime, openvino]", "[onnxruntime]")
     study.write_text(text.replace("[1, 8]", "[1]"))
-    ran = command(lab, "run", "first.yaml", "--budget", "30s", "-o", "report.html")
+    ran = command(lab, "run", "first.yaml", "--budget", "8s", "-o", "report.html")
     assert ran.returncode == 0, ran.stderr
     assert "pruned" in (lab.folder / "report.html").read_text()
 

@@ -13,7 +13,7 @@ from harness import release
 from harness.artifact import inspect
 from harness.store import Store
 from harness.study import load_study
-from tests.e2e.lab import Lab, by_variant, save_linear
+from tests.e2e.lab import BRIEF, Lab, by_variant, save_linear
 
 ACCURATE = {"metric": "accuracy_top1", "min": 0.01}
 OPEN = {"metric": "accuracy_auc", "min": 0.5}  # of seven classes there is no area
@@ -24,7 +24,7 @@ IMPOSSIBLE = {"metric": "latency_p50_ms", "max": 1e-6}
 def released(tmp_path_factory: pytest.TempPathFactory, local_root: Any) -> Lab:
     """A lab whose variant `pruned` has passed its gate."""
     lab = Lab(tmp_path_factory.mktemp("released") / "lab", local_root)
-    study = str(lab.study(gates=[ACCURATE]))
+    study = str(lab.study(gates=[ACCURATE], measure=BRIEF))
     lab.first = lab.command("gate", study, "-o", "junit.xml", "-o", "summary.md")
     assert lab.first.returncode == 0, lab.first.stderr
     return lab
@@ -43,7 +43,8 @@ def test_what_passed_is_measured_again_beside_its_successor(released: Lab) -> No
     run = released.report()["run"]
     save_linear(released.folder / "pruned.onnx", released.weights)  # the next release
     try:
-        study = str(released.study(gates=[{"metric": "accuracy_agreement", "min": 0.01}]))
+        agrees = {"metric": "accuracy_agreement", "min": 0.01}
+        study = str(released.study(gates=[agrees], measure=BRIEF))
         done = released.command("gate", study, "--against", run, "--json")
     finally:
         (released.folder / "pruned.onnx").write_bytes(kept)
@@ -122,12 +123,13 @@ def test_extending_goes_beyond_the_budget_until_it_is_decided(lab: Lab) -> None:
 
 
 def test_a_bisection_skips_what_cannot_be_tested(lab: Lab) -> None:
+    asked = ("--bisect", "--budget", "2s")
     good = str(lab.study(gates=[ACCURATE]))
-    assert lab.command("gate", good, "--bisect").returncode == 0
+    assert lab.command("gate", good, *asked).returncode == 0
     bad = str(lab.study(gates=[{"metric": "accuracy_top1", "min": 0.999}]))
-    assert lab.command("gate", bad, "--bisect").returncode == 1
+    assert lab.command("gate", bad, *asked).returncode == 1
     open_one = str(lab.study(gates=[OPEN], dataset=None))
-    assert lab.command("gate", open_one, "--bisect", "--budget", "2s").returncode == 125
+    assert lab.command("gate", open_one, *asked).returncode == 125
     assert lab.command("gate", "no-such.yaml", "--bisect").returncode == 125
     lab.devices["away"] = {"profile": "generic-linux", "host": "127.0.0.1", "port": 1}
     away = str(lab.study(gates=[ACCURATE], devices=["away"]))

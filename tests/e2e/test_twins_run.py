@@ -33,7 +33,7 @@ def asked(lab: Lab) -> dict[str, Any]:
         "variants": {name: {"model": f"{name}.onnx"} for name in VARIANTS},
         "twins": ["pruned-90"],
         "dataset": {"file": "digits.npz", "inputs": "x", "labels": "y"},
-        "measure": {"effort": "quick", "budget": "30s"},
+        "measure": {"effort": "quick", "budget": "15s"},
     }
     done = lab.command("variants", "build", str(lab.study(**changes)))
     assert done.returncode == 0, done.stderr
