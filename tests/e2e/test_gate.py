@@ -97,7 +97,7 @@ def test_a_release_that_is_not_there_is_said_before_measuring(
 @pytest.mark.parametrize(("policy", "code"), [("report", 3), ("fail", 1), ("warn", 0)])
 def test_what_an_open_gate_does_is_a_policy(lab: Lab, policy: str, code: int) -> None:
     study = str(lab.study(gates=[OPEN], dataset=None))
-    options = ("--budget", "5s", "--on-inconclusive", policy, "--annotations", "-o", "j.xml")
+    options = ("--budget", "3s", "--on-inconclusive", policy, "--annotations", "-o", "j.xml")
     done = lab.command("gate", study, *options)
     assert done.returncode == code, done.stderr
     assert done.stderr.splitlines()[-1].startswith("gate: inconclusive: 2 of 2 verdicts, such as")
@@ -123,7 +123,7 @@ def test_extending_goes_beyond_the_budget_until_it_is_decided(lab: Lab) -> None:
 
 
 def test_a_bisection_skips_what_cannot_be_tested(lab: Lab) -> None:
-    asked = ("--bisect", "--budget", "2s")
+    asked = ("--bisect", "--budget", "6s")
     good = str(lab.study(gates=[ACCURATE]))
     assert lab.command("gate", good, *asked).returncode == 0
     bad = str(lab.study(gates=[{"metric": "accuracy_top1", "min": 0.999}]))
