@@ -46,6 +46,7 @@ from typing import Any, NoReturn
 from benchmarks.trials import figures, gates
 from benchmarks.trials.gates import HOGS, LIMIT, METRIC, SAME, TARGETS, Findings
 from benchmarks.trials.lanes import Lanes
+from harness.selftest.fit import PILOT, layers_for
 from reports import stats
 from reports.sequential import Rule, ratio_rule
 from reports.verdicts import LOOKS
@@ -53,8 +54,6 @@ from reports.verdicts import LOOKS
 SEED = 11
 FIRST_GATE = 1000  # seeds of gates count from here
 DEFAULT_GATES = 12
-# Layers of the model that tells what one costs: some +10%, so that the noise is small beside it.
-PILOT = 40
 PILOT_LAUNCHES = 20
 # Gates of each kind, as a share of those on identical models.
 SHARES = {
@@ -130,19 +129,11 @@ def ordered(counts: Mapping[str, int]) -> list[str]:
     return sorted(kinds, key=lambda kind: kind.startswith(HOGS))
 
 
-def layers_for(ratio: float) -> dict[str, int]:
-    """How many layers make each slower model, if each costs as much as one of the pilot's."""
-    each = (ratio - 1) / PILOT
-    if each <= 0:
-        sys.exit(f"{PILOT} added layers made no difference: x {ratio:.4f}")
-    return {model: max(1, round(target / each)) for model, target in TARGETS.items()}
-
-
 def calibrate(lanes: Lanes, count: int, found: Findings) -> None:
     """Choose the slower models, and measure how slow they are."""
     pilot = stats.signed_rank_ratio(taken_apart(lanes, PILOT, PILOT_LAUNCHES))
     say(f"{PILOT} added layers: x {figures.shown(pilot)}")
-    found.layers = layers_for(pilot.value or 0.0)
+    found.layers = layers_for(pilot.value or 0.0, PILOT, TARGETS)
     for model, extra in found.layers.items():
         futures = [lanes.take(extra, 3 + count // 30, seed) for seed in (SEED, SEED + 1)]
         found.apart[model] = [taken for future in futures for taken in future.result()]

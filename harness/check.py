@@ -58,10 +58,10 @@ def _visit(
 
 
 def _summary(facts: dict[str, object]) -> str:
-    memory, disk = int(str(facts["memory_kib"])) >> 10, int(str(facts["disk_free_bytes"])) >> 30
+    memory, disk = int(str(facts["memory_kib"])) >> 10, int(str(facts["disk_free_bytes"])) / 2**30
     return (
         f"{facts['cpu_model'] or facts['machine']}, {facts['cpus']} CPUs, {memory} MiB, "
-        f"{disk} GiB free, {facts['system']}, Python {facts['python']}"
+        f"{disk:.1f} GiB free, {facts['system']}, Python {facts['python']}"
     )
 
 

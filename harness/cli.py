@@ -5,6 +5,7 @@ Statistics, SSH and the database take a second to import, so commands import wha
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 
@@ -15,8 +16,9 @@ from harness.cli_init import init, schema
 from harness.cli_measure import gate, run
 from harness.cli_reports import report
 from harness.cli_select import select
+from harness.cli_selftest import selftest
 from harness.cli_sessions import compare, history
-from harness.cli_shared import EXIT_BUG, EXIT_STOPPED
+from harness.cli_shared import EXIT_BUG, EXIT_PIPE, EXIT_STOPPED
 from harness.cli_variants import models, variants
 from harness.errors import EdgeproofError
 
@@ -27,10 +29,18 @@ def cli() -> None:
     """Prove on the board itself whether a pruned or quantised network pays off.
 
     \b
-    edgeproof variants build study.yaml   prune and quantise as the study says
-    edgeproof run study.yaml              measure a study, report, store
+    edgeproof init net.onnx               write a study for a model file
+    edgeproof devices add pi5 pi@pi5.lab  look at a board, note it in the inventory
+    edgeproof run                         measure study.yaml, store, report
+    edgeproof variants build study.yaml   prune and quantise as a study says
+    edgeproof gate study.yaml             measure, and answer with an exit code
     edgeproof report latest --format md   the last run again, in another form
-    edgeproof devices check pi5           is this board ready?
+
+    \b
+    To complete commands, runs, devices and variants with Tab:
+    eval "$(_EDGEPROOF_COMPLETE=bash_source edgeproof)"         in ~/.bashrc
+    eval "$(_EDGEPROOF_COMPLETE=zsh_source edgeproof)"          in ~/.zshrc
+    _EDGEPROOF_COMPLETE=fish_source edgeproof | source          in config.fish
     """
 
 
@@ -45,6 +55,7 @@ for command in (
     variants,
     models,
     devices,
+    selftest,
     schema,
 ):
     cli.add_command(command)
@@ -61,8 +72,12 @@ def main() -> None:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted; a job on a device goes on: run STUDY --resume latest", err=True)
+        click.echo("interrupted", err=True)
         sys.exit(EXIT_STOPPED)
+    except BrokenPipeError:
+        # Python flushes at exit, and would complain about the same pipe again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_PIPE)
     except Exception:
         traceback.print_exc()
         sys.exit(EXIT_BUG)

@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness import completion
 from harness.cli_shared import (
     EXIT_DEVICE,
     EXIT_PASS,
     INVENTORY,
+    STUDY,
     found_inventory,
     inventory_option,
     json_option,
     path_type,
     table,
 )
-from harness.devices import Device, choose, load_inventory
+from harness.devices import DEFAULT_PROFILE, Device, choose, load_inventory
 from harness.errors import DeviceError, InputError
 
 if TYPE_CHECKING:
@@ -34,7 +36,8 @@ def devices() -> None:
 
 def device_options(command: Callable[..., None]) -> Callable[..., None]:
     """Arguments of the commands that visit devices."""
-    return click.argument("names", nargs=-1)(inventory_option(command))
+    names = click.argument("names", nargs=-1, shell_complete=completion.devices)
+    return names(inventory_option(command))
 
 
 @devices.command("list")
@@ -60,7 +63,11 @@ def list_devices(inventory: Path | None, as_json: bool) -> None:
 @click.argument("name")
 @click.argument("address", metavar="[USER@]HOST[:PORT]")
 @inventory_option
-@click.option("--profile", help="The kind of board. Default: the one that fits what it says.")
+@click.option(
+    "--profile",
+    shell_complete=completion.profiles,
+    help="The kind of board. Default: the one that fits what it says.",
+)
 @click.option("--identity-file", type=path_type, help="The private key. Default: as ssh has it.")
 @click.option(
     "--fingerprint", help="The host key's, read on the board itself. Default: you are asked."
@@ -82,9 +89,9 @@ def add_device(
     from harness import newcomer
 
     where = inventory or found_inventory(Path()) or Path(INVENTORY)
-    newcomer.check_free(name, where)
     keys = {"identity_file": str(identity_file.resolve())} if identity_file else {}
-    device = newcomer.device_at(name, address, **keys)
+    device = newcomer.device_at(name, address, profile=profile or DEFAULT_PROFILE, **keys)
+    newcomer.check(device, where)
     key = newcomer.unchecked_key(device)
     if key:
         _confirm(key, fingerprint)
@@ -95,7 +102,9 @@ def add_device(
     newcomer.write(device, where)
     click.echo(f"{name}: {facts['cpu_model'] or facts['machine']}, {facts['system']}")
     click.echo(f"profile: {kind} ({why})")
-    click.echo(f"wrote {where}; next: edgeproof devices check {name} --inventory {where}")
+    study = STUDY if Path(STUDY).exists() else f"{STUDY}, once `edgeproof init MODEL` wrote it"
+    lab = f" --inventory {inventory}" if inventory else ""
+    click.echo(f"wrote {where}; next: edgeproof run --device {name}{lab} {study}")
 
 
 def _confirm(key: ShownKey, fingerprint: str | None) -> None:
@@ -117,7 +126,11 @@ def _confirm(key: ShownKey, fingerprint: str | None) -> None:
             next_step=f"compare it on the board, then give --fingerprint "
             f"{key.fingerprint.split()[-1]}",
         )
-    click.confirm("Is it the same?", abort=True, err=True)
+    if not click.confirm("Is it the same?", err=True):
+        raise DeviceError(
+            "its host key is not trusted, so nothing was written",
+            next_step="look at the fingerprint on the board itself, and add it again",
+        )
 
 
 @devices.command("check")

@@ -8,27 +8,30 @@ from pathlib import Path
 
 import click
 
-from harness.cli_shared import path_type, write
+from harness import completion
+from harness.cli_shared import STUDY, found_inventory, path_type, write
+from harness.devices import LOCAL, load_inventory
 from harness.errors import InputError
 
-SCHEMAS = ("study", "inventory", "profile")
+SCHEMAS = ("study", "inventory", "profile", "report")
 
 
 @click.command()
 @click.argument("models", type=path_type, nargs=-1, required=True)
 @click.option(
-    "-o", "--output", type=path_type, default=Path("study.yaml"), show_default=True, help="File."
+    "-o", "--output", type=path_type, default=Path(STUDY), show_default=True, help="File."
 )
 @click.option(
     "--device",
     "devices",
     multiple=True,
-    default=["local"],
-    show_default=True,
-    help="A device of the inventory; repeatable.",
+    shell_complete=completion.devices,
+    help="A device of the inventory; repeatable. Default: all of it, or local without one.",
 )
 def init(models: Sequence[Path], output: Path, devices: Sequence[str]) -> None:
-    """Write a commented study for the model files MODELS, the baseline's first.
+    """Write a commented study for model files.
+
+    MODELS are the variants; the first is the baseline, which the others are compared with.
 
     \b
     edgeproof init net.onnx
@@ -37,21 +40,29 @@ def init(models: Sequence[Path], output: Path, devices: Sequence[str]) -> None:
     from harness.proposal import propose
     from harness.study import load_study
 
+    lab = [name for name in load_inventory(found_inventory(output.parent)) if name != LOCAL]
+    text = propose(models, output, devices or lab or [LOCAL])
     if output.exists():
         raise InputError(
             "is there already",
             where=str(output),
             next_step="give another file with -o, or move it away",
         )
-    write(output, propose(models, output, devices))
+    write(output, text)
     load_study(output)
-    click.echo(f"wrote {output}; next: edgeproof run {output}")
+    missing = [name for name in devices if name not in {LOCAL, *lab}]
+    for name in missing:
+        click.echo(f"wrote {output}; next: edgeproof devices add {name} USER@HOST")
+    if not missing:
+        here = not (devices or lab)
+        how = " for this machine (a board: edgeproof devices add NAME USER@HOST)" if here else ""
+        click.echo(f"wrote {output}{how}; next: edgeproof run {output}")
 
 
 @click.command()
 @click.argument("kind", type=click.Choice(SCHEMAS))
 def schema(kind: str) -> None:
-    """Print the JSON Schema of a study, an inventory or a device profile, for editors.
+    """Print a JSON Schema: editors check YAML by it, programs the JSON of a report.
 
     \b
     edgeproof schema study > study.schema.json

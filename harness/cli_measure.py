@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -9,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
+from harness import completion
 from harness.cli_shared import (
     EXIT_BUG,
     EXIT_DEVICE,
@@ -18,6 +19,8 @@ from harness.cli_shared import (
     EXIT_INCONCLUSIVE,
     EXIT_PASS,
     EXIT_STOPPED,
+    STUDY,
+    Screen,
     form_of,
     found_inventory,
     inventory_option,
@@ -27,7 +30,7 @@ from harness.cli_shared import (
     write,
 )
 from harness.devices import choose, load_inventory
-from harness.errors import EdgeproofError, InputError
+from harness.errors import EdgeproofError, InputError, StoppedError
 from harness.fields import MAX_BUDGET_S, seconds
 from harness.study import Study, load_study
 
@@ -38,6 +41,13 @@ if TYPE_CHECKING:
 
 # To `git bisect run`: this commit cannot be tested; stop, for none can.
 BISECT_SKIP, BISECT_STOP = 125, 255
+
+
+# How a device ended -> what goes before the command that measures the rest.
+_TO_GO_ON = {
+    "stopped": "stopped; next",
+    "failed": "a device failed; once it is well, what it owes is measured by",
+}
 
 
 class Duration(click.ParamType[float]):
@@ -55,10 +65,16 @@ class Duration(click.ParamType[float]):
 
 def measure_options(command: Callable[..., None]) -> Callable[..., None]:
     """Options that `run` and `gate` share."""
-    for option in (
-        click.argument("study", type=path_type),
+    options = (
+        click.argument("study", type=path_type, default=Path(STUDY)),
         inventory_option,
-        click.option("--device", "names", multiple=True, help="Only this device; repeatable."),
+        click.option(
+            "--device",
+            "names",
+            multiple=True,
+            shell_complete=completion.devices,
+            help="Only this device; repeatable.",
+        ),
         store_option,
         click.option(
             "--budget",
@@ -66,7 +82,10 @@ def measure_options(command: Callable[..., None]) -> Callable[..., None]:
             help="Board time for each device, as 10m or 90s; the sets of robustness have it again.",
         ),
         click.option(
-            "--resume", metavar="RUN", help="Go on with a run; nothing is measured again."
+            "--resume",
+            metavar="RUN",
+            shell_complete=completion.runs,
+            help="Go on with a run; nothing is measured again.",
         ),
         click.option(
             "--progress",
@@ -75,6 +94,9 @@ def measure_options(command: Callable[..., None]) -> Callable[..., None]:
             default="auto",
             show_default=True,
             help="How to show progress on standard error.",
+        ),
+        click.option(
+            "-q", "--quiet", is_flag=True, help="Show no progress and print no table; errors only."
         ),
         click.option("--json", "as_json", is_flag=True, help="Print the report as JSON instead."),
         click.option(
@@ -86,7 +108,8 @@ def measure_options(command: Callable[..., None]) -> Callable[..., None]:
             help="Write the report here as well, in the form of the suffix: .html, .md, .json, "
             ".csv, .parquet, .xml (JUnit); repeatable.",
         ),
-    ):
+    )
+    for option in reversed(options):
         command = option(command)
     return command
 
@@ -99,9 +122,15 @@ def measure_options(command: Callable[..., None]) -> Callable[..., None]:
     help="Time each layer by the runtime's own profiler, before the launches.",
 )
 def run(study: Path, profile: bool, **options: Any) -> None:
-    """Measure the variants of STUDY on its devices, then report.
+    """Measure a study on its devices, then report.
+
+    STUDY is a file, by default study.yaml.
+
+    Ctrl-C ends it after the launch in progress; a second one leaves the devices at work. Either way
+    --resume goes on.
 
     \b
+    edgeproof run
     edgeproof run examples/digits/study.yaml
     edgeproof run study.yaml --inventory lab.yaml --device pi5 --budget 20m
     edgeproof run study.yaml --profile -o report.html
@@ -109,8 +138,8 @@ def run(study: Path, profile: bool, **options: Any) -> None:
     """
     from harness.store import Store
 
-    wanted = _within(load_study(study), options["budget"])
-    *_, code = _measured(wanted, study.parent, Store(options["url"]), options, profile=profile)
+    wanted = _within(_loaded(study), options["budget"])
+    *_, code = _measured(wanted, study, Store(options["url"]), options, profile=profile)
     sys.exit(code)
 
 
@@ -119,8 +148,15 @@ def run(study: Path, profile: bool, **options: Any) -> None:
 @click.option(
     "--against",
     metavar="RELEASE",
-    help="Compare with what was released, measured again beside the rest: RUN, RUN:VARIANT, a "
-    "model file, or the sha256 of one in the store.",
+    shell_complete=completion.releases,
+    help="Compare with what was released, measured again beside the rest: a release by its name, "
+    "last-release, RUN, RUN:VARIANT, a model file, or the sha256 of one in the store.",
+)
+@click.option(
+    "--release",
+    "called",
+    metavar="NAME[:VARIANT]",
+    help="Give what passes a name, for --against; every later gate tells the drift since then.",
 )
 @click.option(
     "--on-inconclusive",
@@ -140,13 +176,16 @@ def run(study: Path, profile: bool, **options: Any) -> None:
     help="Exit codes for `git bisect run`: 0 good, 1 bad, 125 not decided, 255 no device.",
 )
 def gate(study: Path, bisect: bool, **options: Any) -> None:
-    """Run STUDY, then answer with an exit code: 0 pass, 1 fail, 3 inconclusive.
+    """Run a study; the exit code says if its gates hold.
+
+    0 pass, 1 fail, 3 inconclusive; 2 bad input, 4 a device failed.
 
     The model files of a study that passes are kept in the store, for --against.
 
     \b
     edgeproof gate release.yaml --budget 10m && ./publish
-    edgeproof gate release.yaml --against latest:int8 -o junit.xml -o summary.md
+    edgeproof gate release.yaml --release 1.4
+    edgeproof gate release.yaml --against last-release -o junit.xml -o summary.md
     git bisect run edgeproof gate release.yaml --bisect
     """
     if not bisect:
@@ -163,12 +202,12 @@ def gate(study: Path, bisect: bool, **options: Any) -> None:
 
 
 def _gated(study: Path, options: Mapping[str, Any]) -> int:
-    from harness import release
+    from harness import release, releases
     from harness.store import Store
     from reports import annotations, gates
 
     policy, store = options["policy"], Store(options["url"])
-    wanted = load_study(study)
+    wanted = _loaded(study)
     if not wanted.gates:
         raise InputError(
             "has no gates, so there is nothing to judge",
@@ -178,16 +217,23 @@ def _gated(study: Path, options: Mapping[str, Any]) -> int:
     if policy == "extend":
         wanted = wanted.with_effort("thorough").with_budget(MAX_BUDGET_S)
     wanted = _within(wanted, options["budget"])
+    called = releases.planned(wanted, options["called"], store) if options["called"] else None
     if options["against"]:
         wanted = release.against(wanted, options["against"], store)
     wanted = wanted.with_compare(("variants",))  # no gate asks about runtimes
-    inputs, found, code = _measured(wanted, study.parent, store, options, policy == "warn")
+    inputs, found, code = _measured(wanted, study, store, options, policy == "warn")
     verdict = gates.overall(found["verdicts"])
     if options["annotations"]:
-        click.echo(annotations.github(found, advisory=policy == "warn"), nl=False)
+        told = annotations.github(found, advisory=policy == "warn")
+        click.echo(told, nl=False, err=options["as_json"])
     if verdict == "pass" and not code:
         for file in release.keep(inputs, store):
             click.echo(f"note: too large to be kept in the store: {file}", err=True)
+        if called:
+            releases.call(store, store.load(found["run"]), *called)
+            click.echo(f"released: {called[1]} as {called[0]}", err=True)
+    for line in releases.drift(store, found["run"], str(study)):
+        click.echo(line, err=True)
     click.echo(f"gate: {annotations.answer(found)}", err=True)
     codes = {
         "pass": EXIT_PASS,
@@ -204,13 +250,21 @@ def _for_bisect(code: int) -> int:
     return BISECT_STOP if code in (EXIT_DEVICE, EXIT_STOPPED, EXIT_BUG) else BISECT_SKIP
 
 
+def _loaded(path: Path) -> Study:
+    if path == Path(STUDY) and not path.exists():
+        raise InputError(
+            f"there is no {STUDY} in this folder", next_step="edgeproof init MODEL, or name a study"
+        )
+    return load_study(path)
+
+
 def _within(study: Study, budget: float | None) -> Study:
     return study.with_budget(budget) if budget else study
 
 
 def _measured(
     wanted: Study,
-    folder: Path,
+    study: Path,
     store: Store,
     options: Mapping[str, Any],
     advisory: bool = False,
@@ -218,13 +272,14 @@ def _measured(
 ) -> tuple[Inputs, Document, int]:
     """Measure a study, or the rest of it; returns its files, its report and an exit code."""
     from harness import controller, foresight, progress
+    from harness.devices import prices
     from harness.inputs import look_into
     from harness.variants import build, verify
     from reports import document
 
     forms = {path: form_of(path) for path in options["outputs"]}
     run_id = store.resolve(options["resume"]) if options["resume"] else None
-    known = (store.inventory(run_id) if run_id else None) or found_inventory(folder)
+    known = (store.inventory(run_id) if run_id else None) or found_inventory(study.parent)
     inventory = options["inventory"] or known
     begun = store.load(run_id) if run_id else None
     if begun:
@@ -241,13 +296,32 @@ def _measured(
         run_id = controller.create(inputs, devices, store, inventory)
     for line in foresight.before(store.load(run_id), wanted.measure.budget):
         click.echo(f"note: {line}", err=True)
-    with progress.display(options["mode"], wanted.measure.budget) as show:
-        outcomes = controller.execute(run_id, inputs, devices, store, show, profile)
-    report = document.build(store.load(run_id))
-    _tell(report, options["as_json"])
+    mode = "none" if options["quiet"] else options["mode"]
+    try:
+        with progress.display(mode, wanted.measure.budget) as show:
+            outcomes = controller.execute(run_id, inputs, devices, store, show, profile)
+    except KeyboardInterrupt:
+        what = "interrupted; the devices go on with what they were asked to measure"
+        raise StoppedError(what, where=run_id, next_step=_go_on(study, run_id)) from None
+    measured = store.load(run_id)
+    report = document.build(measured, prices(measured))
+    _tell(report, options["as_json"], options["quiet"])
+    for ended, told in _TO_GO_ON.items():
+        if ended in outcomes:
+            click.echo(f"{told}: {_go_on(study, run_id)}", err=True)
     for path, form in forms.items():
         write(path, rendered(report, form, **({"advisory": advisory} if form == "junit" else {})))
     return inputs, report, _exit_code(outcomes)
+
+
+def _go_on(study: Path, run: str) -> str:
+    """The command that measures the rest, as it was typed."""
+    context = click.get_current_context()
+    given = [context.info_name or "run", str(study), "--resume", run]
+    for key, option in (("against", "--against"), ("called", "--release")):
+        if context.params.get(key):
+            given += [option, context.params[key]]
+    return "edgeproof " + shlex.join(given)
 
 
 def _exit_code(outcomes: set[str]) -> int:
@@ -256,15 +330,16 @@ def _exit_code(outcomes: set[str]) -> int:
     return EXIT_STOPPED if "stopped" in outcomes else EXIT_PASS
 
 
-def _tell(report: dict[str, Any], as_json: bool) -> None:
+def _tell(report: dict[str, Any], as_json: bool, quiet: bool) -> None:
     """Print the result, and leave the page beside the store."""
     from harness.database import data_folder
     from reports import render
 
     if as_json:
         click.echo(render.json_text(report), nl=False)
-    else:
-        render.terminal(report, Console())
+    elif not quiet:
+        render.terminal(report, Screen())
     page = data_folder() / "reports" / f"{report['run']}.html"
     write(page, render.html(report))
-    click.echo(f"run: {report['run']}\nreport: {page}", err=as_json)
+    if not quiet:
+        click.echo(f"run: {report['run']}\nreport: {page}", err=as_json)

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
-from harness.cli_shared import FORMS, form_of, path_type, rendered, store_option, write
+from harness import completion
+from harness.cli_shared import FORMS, Screen, form_of, path_type, rendered, store_option, write
 
 
 @click.command()
-@click.argument("run", default="latest")
+@click.argument("run", default="latest", shell_complete=completion.runs)
 @store_option
 @click.option("--format", "form", type=click.Choice(list(FORMS.values())), help="Default: a table.")
 @click.option("-o", "--output", type=path_type, help="Write to this file instead.")
@@ -29,14 +29,16 @@ def report(
     edgeproof report latest -o report.md --pictures
     edgeproof report kws-20261121-101500-3f2a --format json | jq .comparisons
     """
+    from harness.devices import prices
     from harness.store import Store
     from reports import document, render
 
     store = Store(url)
-    found = document.build(store.load(store.resolve(run)))
+    stored = store.load(store.resolve(run))
+    found = document.build(stored, prices(stored))
     form = form or (form_of(output) if output else None)
     if form is None:
-        render.terminal(found, Console())
+        render.terminal(found, Screen())
         return
     if pictures and (output is None or form != "md"):
         raise click.UsageError("--pictures goes with Markdown in a file: -o report.md --pictures")

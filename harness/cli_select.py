@@ -7,13 +7,14 @@ from pathlib import Path
 
 import click
 
+from harness import completion
 from harness.cli_shared import PAGE_FORMS, path_type, show, store_option
 
 PAIR = "NAME=NUMBER"
 
 
 @click.command()
-@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.argument("runs", nargs=-1, metavar="[RUN]...", shell_complete=completion.runs)
 @click.option("--requirements", type=path_type, help="Constraints, objective and prices in YAML.")
 @click.option("--max", "most", multiple=True, metavar=PAIR, help="A metric's upper limit.")
 @click.option("--min", "least", multiple=True, metavar=PAIR, help="A metric's lower limit.")
@@ -42,8 +43,9 @@ def select(
     form: str | None,
     output: Path | None,
 ) -> None:
-    """Choose hardware, runtime and variant among what each RUN measured (default: latest).
+    """Choose hardware, runtime and variant.
 
+    Among what each RUN measured, by default the latest.
     Several runs of one study are sessions; devices of one profile are boards of one kind. An
     option here goes before the same in the file.
 

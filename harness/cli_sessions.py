@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness import completion
 from harness.cli_shared import PAGE_FORMS, path_type, show, store_option
-from harness.documents import unknown
+from harness.documents import nearest, unknown
 from harness.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,19 +19,20 @@ if TYPE_CHECKING:
 
 def form_options(command: Callable[..., None]) -> Callable[..., None]:
     """Options of a page that is made of several runs."""
-    for option in (
-        store_option,
+    options = (
         click.option("--anchor", metavar="VARIANT", help="The pinned variant. Default: baseline."),
         click.option("--format", "form", type=click.Choice(PAGE_FORMS), help="Default: tables."),
         click.option("-o", "--output", type=path_type, help="Write to this file instead."),
-    ):
+        store_option,
+    )
+    for option in reversed(options):
         command = option(command)
     return command
 
 
 @click.command()
-@click.argument("first")
-@click.argument("second")
+@click.argument("first", shell_complete=completion.runs)
+@click.argument("second", shell_complete=completion.runs)
 @form_options
 def compare(
     first: str,
@@ -40,7 +42,9 @@ def compare(
     form: str | None,
     output: Path | None,
 ) -> None:
-    """What changed from the stored run FIRST to the stored run SECOND, cell by cell.
+    """What changed from one stored run to another.
+
+    From FIRST to SECOND, cell by cell, with what differs around them first.
 
     Exit code 0 when they can be compared, 2 when they cannot: other board, governor, kernel,
     runtime, heat. What is exactly known of both is shown all the same.
@@ -67,19 +71,25 @@ def compare(
         raise InputError(
             f"their times cannot be compared: {found['refusal']}",
             where=" and ".join(ids),
-            next_step=f"{found['next_step']}, which measures both in turns",
+            next_step=found["next_step"],
         )
 
 
 @click.command()
-@click.argument("name", metavar="STUDY|RUN")
-@click.option("--variant", required=True, help="The variant to follow.")
-@click.option("--device", help="The device to follow it on. Default: the only one that has it.")
+@click.argument("name", metavar="[STUDY|RUN]", required=False, shell_complete=completion.past)
+@click.option(
+    "--variant",
+    shell_complete=completion.variants,
+    help="The variant to follow. Default: an overview of all.",
+)
+@click.option(
+    "--device", help="The device to follow it on. Default: all of an overview, or the only one."
+)
 @click.option("--metric", default="latency_p50_ms", show_default=True, help="As gates name it.")
 @form_options
 def history(
-    name: str,
-    variant: str,
+    name: str | None,
+    variant: str | None,
     device: str | None,
     metric: str,
     url: str | None,
@@ -87,30 +97,42 @@ def history(
     form: str | None,
     output: Path | None,
 ) -> None:
-    """A metric of one variant over the stored runs of a study, as a ratio to an anchor.
+    """A metric over the stored runs of a study.
 
-    The anchor is a file that every run measured beside it, by default the study's baseline: what
-    moves both is the surroundings. Changes of level are nominated, with what differed around them
-    and the command that measures both sides again in turns.
+    Of one variant on one device as a ratio to an anchor, or at one glance of all that a study, or
+    without a name the whole lab, has measured. The anchor is a file that every run measured beside
+    it, by default the study's baseline: what moves both is the surroundings. Changes of level are
+    nominated, with what differed around them and the command that measures both sides again in
+    turns.
 
     \b
+    edgeproof history
+    edgeproof history kws --device pi5
     edgeproof history kws --variant slim-int8 --device pi5
     edgeproof history latest --variant slim-int8 --metric latency_p95_ms --anchor reference
     edgeproof history kws --variant slim-int8 --format html -o history.html
     """
     from harness import past
-    from harness.store import Store
+    from harness.store import LATEST, Store
     from reports.sessions import history as sessions
-    from reports.sessions import history_page
+    from reports.sessions import history_page, overview_page
 
     store = Store(url)
     if metric not in sessions.FOLLOWED:
-        raise InputError(unknown("metric", metric, sessions.FOLLOWED), where="--metric")
+        meant = nearest(metric, sessions.FOLLOWED) or "latency_p50_ms"
+        told = unknown("metric", metric, sessions.FOLLOWED)
+        raise InputError(told, where="--metric", next_step=f"give --metric {meant}")
+    if variant is None:
+        found = past.overview(store, name, device, metric, anchor)
+        show(found, overview_page.title(found), overview_page.sections(found), form, output)
+        return
+    name = name or LATEST
     planned = past.of_study(store, name)
     where = past.device_of(planned, variant, device)
     if anchor is not None:
         past.device_of(planned, anchor, where)
     ids = past.with_variant(planned, where, variant)
+    anchor = anchor or past.usual_anchor(planned, where)
     question = sessions.Question(variant, where, metric, anchor)
     found = sessions.build(map(store.load, ids), question)
     if not found["series"]:
@@ -127,4 +149,5 @@ def _check_variant(name: str | None, *runs: Run) -> None:
     for run in runs:
         known = list(run.study.get("variants") or {})
         if name is not None and name not in known:
-            raise InputError(unknown("variant", name, known), where=run.id)
+            meant = f"give --anchor {nearest(name, known) or min(known, default='VARIANT')}"
+            raise InputError(unknown("variant", name, known), where=run.id, next_step=meant)

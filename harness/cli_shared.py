@@ -20,7 +20,8 @@ EXIT_PASS, EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_DEVICE = 0, 1, 3, 4
 # As the shell has it for SIGINT, and as sysexits.h has it for a fault in the program itself: an
 # uncaught exception would end with 1, which says that a gate failed.
 EXIT_STOPPED, EXIT_BUG = 130, 70
-INVENTORY = "inventory.yaml"
+EXIT_PIPE = 141  # as the shell has it for SIGPIPE: nobody reads what is printed
+INVENTORY, STUDY = "inventory.yaml", "study.yaml"
 # How a file ends -> the form of the report that it takes; reports.render takes long to import.
 FORMS = {
     ".csv": "csv",
@@ -46,6 +47,14 @@ inventory_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+class Screen(Console):
+    """Standard output."""
+
+    def on_broken_pipe(self) -> None:
+        """Let whoever called know; rich would exit with 1, which says that a gate failed."""
+        raise BrokenPipeError
+
+
 def table(
     columns: Sequence[str], rows: Sequence[dict[str, str]], whole: Sequence[str] = ()
 ) -> None:
@@ -55,7 +64,7 @@ def table(
         shown.add_column(column, overflow="fold", no_wrap=column in whole)
     for row in rows:
         shown.add_row(*(escape(row[column]) for column in columns))
-    Console().print(shown)
+    Screen().print(shown)
 
 
 def found_inventory(folder: Path) -> Path | None:
@@ -85,7 +94,7 @@ def show(
 
     form = form or (form_of(output, PAGE_FORMS) if output else None)
     if form is None:
-        forms.to_terminal(sections, Console())
+        forms.to_terminal(sections, Screen())
         return
     name = document["schema"].removeprefix("edgeproof.").partition("/")[0]
     data = render.json_text(document)

@@ -255,7 +255,10 @@ def _short(count: int) -> str:
 
 @click.group()
 def models() -> None:
-    """Reference networks with seeded weights: to size hardware before a model is there."""
+    """Reference networks, before a model is there.
+
+    Their weights are seeded: to size hardware by.
+    """
 
 
 @models.command("list")

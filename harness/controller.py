@@ -200,8 +200,10 @@ class Board:
                 self.site.connection.close()
 
     def _fail(self, reason: str) -> None:
-        self.show.update(self.device.name, f"failed: {reason}")
-        self.store.update_device(self.run, self.device.name, status="failed", reason=reason)
+        told = reason.removeprefix(f"{self.device.name}: ")
+        self.show.end(self.device.name, f"failed: {told}")
+        line = told.replace("\n  next: ", "; next: ")
+        self.store.update_device(self.run, self.device.name, status="failed", reason=line)
 
     def stop(self) -> None:
         """Ask the device to end after the launch in progress."""
@@ -261,7 +263,9 @@ class Board:
             reason=reasons[finished["reason"]],
             seconds=self.store.board_seconds(self.run, self.device.name),
         )
-        self.say("done" if finished["reason"] == "done" else str(reasons[finished["reason"]]))
+        whole = finished["reason"] == "done"
+        told = "done" if whole else str(reasons[finished["reason"]])
+        self.show.end(self.device.name, told, whole)
         return status
 
     def open(self) -> Site:

@@ -20,6 +20,7 @@ from harness.documents import Model, refused, unknown
 from harness.errors import InputError
 from harness.fields import Slug, Text
 from harness.labels import Label
+from reports.run import Run
 
 LOCAL = "local"
 DEFAULT_PROFILE = "generic-linux"
@@ -210,6 +211,15 @@ def load_profile(kind: str) -> DeviceProfile:
     return profile
 
 
+def prices(run: Run) -> dict[str, dict[str, Any]]:
+    """What each device of a run costs, as its profile has it: value (USD), of, as_of."""
+    kinds = {device.name: device.profile for device in run.devices}
+    known = {name: kind for name, kind in kinds.items() if kind in profile_kinds()}
+    found = {name: load_profile(kind).price_usd for name, kind in known.items()}
+    keys = {"value", "of", "as_of"}
+    return {name: price.model_dump(include=keys) for name, price in found.items() if price}
+
+
 def _known_profile(kind: str) -> str:
     if kind not in profile_kinds():
         raise refused(unknown("profile", kind, profile_kinds()))
@@ -318,7 +328,7 @@ def choose(inventory: Mapping[str, Device], names: Iterable[str]) -> list[Device
             raise InputError(
                 unknown("device", name, inventory),
                 where="devices",
-                next_step="add it to the inventory, or give --inventory FILE",
+                next_step=f"edgeproof devices add {name} USER@HOST, or give --inventory FILE",
             )
         chosen.append(inventory[name])
     return chosen

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from reports.text import printable
+
 
 class EdgeproofError(Exception):
     """Base of every error shown to a user without a traceback.
@@ -22,7 +24,7 @@ class EdgeproofError(Exception):
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
         advice = f"\n  next: {self.next_step}" if self.next_step else ""
-        return f"{place}{self.what}{advice}"
+        return printable(f"{place}{self.what}{advice}")
 
 
 class InputError(EdgeproofError):
@@ -31,6 +33,12 @@ class InputError(EdgeproofError):
 
 class StoreError(EdgeproofError):
     """The store cannot be read or written, or holds no such run."""
+
+
+class StoppedError(EdgeproofError):
+    """Someone pressed Ctrl-C; as the shell has it for SIGINT, 130."""
+
+    exit_code = 130
 
 
 class DeviceError(EdgeproofError):

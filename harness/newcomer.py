@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from harness import deploy, documents
 from harness.connections.ssh_hostkey import ShownKey, UnknownHostKeyError
 from harness.controller import connect
 from harness.devices import (
     DEFAULT_PROFILE,
+    LOCAL,
     Device,
     load_inventory,
     load_profile,
@@ -35,8 +37,15 @@ def device_at(name: str, address: str, **keys: Any) -> Device:
         found["user"] = user
     if port:
         found["port"] = int(port) if port.isdecimal() else port
-    document = documents.Document(found, Path(address))
-    return documents.validate(Device, document)
+    try:
+        return Device.model_validate(found)
+    except ValidationError as error:
+        [first, *_] = error.errors()
+        raise InputError(
+            f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
+            where=f"{name} {address}",
+            next_step="edgeproof devices add NAME USER@HOST:PORT",
+        ) from None
 
 
 def unchecked_key(device: Device) -> ShownKey | None:
@@ -84,14 +93,22 @@ def entry(device: Device) -> dict[str, Any]:
     return {"profile": device.profile} | said
 
 
-def check_free(name: str, inventory: Path) -> None:
-    """Refuse a name that the inventory has already."""
+def check(device: Device, inventory: Path) -> None:
+    """Refuse what can be known to be wrong before the board is looked at."""
+    name, key = device.name, device.identity_file
+    if name == LOCAL:
+        raise InputError(
+            f"{LOCAL} is this machine, and needs no entry", next_step="give the board another name"
+        )
     if name in load_inventory(inventory if inventory.exists() else None):
         raise InputError(
             f"{name} is there already",
             where=str(inventory),
-            next_step=f"edgeproof devices check {name}, or give another name",
+            next_step=f"edgeproof devices check {name} --inventory {inventory}, or give another "
+            "name",
         )
+    if key and not key.is_file():
+        raise InputError("no such file", where=f"--identity-file {key}", next_step="ls ~/.ssh")
 
 
 def write(device: Device, inventory: Path) -> None:

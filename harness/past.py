@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 
 from harness import database
-from harness.documents import unknown
+from harness.documents import nearest, unknown
 from harness.errors import InputError, StoreError
 from harness.store import LATEST, Store, devices, runs
+from reports.families import baseline_of, is_origin, is_twin
+from reports.sessions import history
+from reports.sessions import overview as overviews
 
 
 @dataclass(frozen=True)
@@ -21,11 +24,12 @@ class Planned:
     run: str
     study: str
     variants: Mapping[str, Sequence[str]]  # device -> those it was asked to measure
+    document: Mapping[str, Any]  # the study's
 
 
 def of_study(store: Store, name: str) -> list[Planned]:
     """The runs of a study, the oldest first; `name` is the study's, a run's id, or `latest`."""
-    planned = _all(store)
+    planned = everything(store)
     by_run = {each.run: each.study for each in planned}
     if name == LATEST and planned:
         name = planned[-1].study
@@ -46,10 +50,14 @@ def device_of(planned: Sequence[Planned], variant: str, wanted: str | None) -> s
     where = planned[-1].study
     variants = {name for each in planned for names in each.variants.values() for name in names}
     if variant not in variants:
-        raise InputError(unknown("variant", variant, variants), where=where)
+        meant = nearest(variant, variants) or min(variants, default=None)
+        follow = f"edgeproof history {where} --variant {meant}" if meant else "edgeproof run STUDY"
+        raise InputError(unknown("variant", variant, variants), where=where, next_step=follow)
     known = {name for each in planned for name in each.variants if variant in each.variants[name]}
     if wanted is not None and wanted not in known:
-        raise InputError(unknown("device", wanted, known), where=where)
+        meant = nearest(wanted, known) or min(known)
+        there = f"give --device {meant}"
+        raise InputError(unknown("device", wanted, known), where=where, next_step=there)
     if wanted is None and len(known) > 1:
         raise InputError(
             f"{variant} was measured on several devices: {', '.join(sorted(known))}",
@@ -59,12 +67,62 @@ def device_of(planned: Sequence[Planned], variant: str, wanted: str | None) -> s
     return wanted or known.pop()
 
 
+def worth_following(planned: Sequence[Planned]) -> list[tuple[str, str]]:
+    """Each device with each of its variants; a control is none, nor what is followed by others.
+
+    The baseline is the anchor of the others: its own time is told with theirs.
+    """
+    found: dict[tuple[str, str], None] = {}
+    for each in planned:
+        study = each.document
+        for device, names in each.variants.items():
+            built = [name for name in names if not is_twin(study, name)]
+            others = [n for n in built if n != baseline_of(study, n) and not is_origin(study, n)]
+            found |= {(device, name): None for name in others or built}
+    return list(found)
+
+
 def with_variant(planned: Sequence[Planned], device: str, variant: str) -> list[str]:
     """The runs that asked a device to measure a variant."""
     return [each.run for each in planned if variant in each.variants.get(device, ())]
 
 
-def _all(store: Store) -> list[Planned]:
+def usual_anchor(planned: Sequence[Planned], device: str) -> str | None:
+    """Where `gate --against` changed the baseline in some runs: one that a device always measured.
+
+    Null where the baseline of each run will do.
+    """
+    here = [each for each in planned if device in each.variants]
+    baselines = dict.fromkeys(str(each.document.get("baseline")) for each in here)
+    always = [b for b in baselines if all(b in each.variants[device] for each in here)]
+    return always[0] if len(baselines) > 1 and always else None
+
+
+def overview(
+    store: Store, name: str | None, device: str | None, metric: str, anchor: str | None
+) -> dict[str, Any]:
+    """The document of all that a study (null: every study) followed, on one device or on all."""
+    chosen = (of_study(store, name) if name else everything(store)) or of_study(store, LATEST)
+    known = {where for each in chosen for where in each.variants}
+    if device is not None and device not in known:
+        raise InputError(unknown("device", device, known), where="--device")
+    studies: dict[str, list[Planned]] = {}
+    for each in chosen:
+        studies.setdefault(each.study, []).append(each)
+    histories = {}
+    for study, planned in studies.items():
+        asked = [
+            history.Question(variant, where, metric, anchor or usual_anchor(planned, where))
+            for where, variant in worth_following(planned)
+            if device in (None, where)
+        ]
+        if asked:
+            histories[study] = history.follow((store.load(one.run) for one in planned), asked)
+    return overviews.build(histories, metric)
+
+
+def everything(store: Store) -> list[Planned]:
+    """All runs of a store, the oldest first."""
     chosen = sa.select(runs.c.id, runs.c.study, devices.c.name, devices.c.cells)
     joined = chosen.join(devices, devices.c.run == runs.c.id)
     with store.engine.connect() as link:
@@ -72,7 +130,8 @@ def _all(store: Store) -> list[Planned]:
     found: dict[str, Planned] = {}
     for row in rows:
         name = str(row.study.get("name"))
-        known = found.setdefault(row.id, Planned(row.id, name, {}))
+        known = found.setdefault(row.id, Planned(row.id, name, {}, row.study))
         variants: dict[str, Any] = {item["cell"]["variant"]: None for item in row.cells}
-        found[row.id] = Planned(row.id, name, {**known.variants, row.name: list(variants)})
+        here = {**known.variants, row.name: list(variants)}
+        found[row.id] = replace(known, variants=here)
     return list(found.values())

@@ -6,11 +6,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Column
+from rich.text import Text
 
 from agents import wire
 
@@ -23,6 +25,9 @@ class Display(Protocol):
 
     def update(self, device: str, what: str, doing: wire.DoingEvent | None = None) -> None:
         """Show what a device does now."""
+
+    def end(self, device: str, what: str, whole: bool = False) -> None:
+        """Show how a device ended; `whole` when it did all that was asked."""
 
 
 def left(doing: wire.DoingEvent, budget_s: float) -> float | None:
@@ -62,9 +67,13 @@ class Plain:
             line = f"{time.strftime('%H:%M:%S')} {device}: {what}{count}"
             self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
+    def end(self, device: str, what: str, whole: bool = False) -> None:
+        """Print a last line."""
+        self.update(device, what)
+
 
 class Bars:
-    """One line per device, redrawn in place."""
+    """One line per device, redrawn in place; a failure is told above them, for it takes lines."""
 
     def __init__(self, progress: Progress, budget_s: float) -> None:
         self.progress = progress
@@ -75,23 +84,49 @@ class Bars:
     def update(self, device: str, what: str, doing: wire.DoingEvent | None = None) -> None:
         """Redraw the line of a device."""
         with self.lock:
-            if device not in self.tasks:
-                self.tasks[device] = self.progress.add_task(
-                    "", total=None, device=escape(device), what="", left="-"
-                )
-            time_left = duration(left(doing, self.budget_s)) if doing else "-"
-            fields = {"what": escape(what), "left": time_left}
+            task = self._task(device)
+            time_left = left(doing, self.budget_s) if doing else None
+            told = f"{duration(time_left)} to go" if time_left is not None else ""
+            fields: dict[str, Any] = {"what": escape(_launch_first(what)), "left": told}
             if doing:
-                self.progress.update(
-                    self.tasks[device], total=doing["total"], completed=doing["done"]
-                )
-            self.progress.update(self.tasks[device], **fields)  # type: ignore[arg-type]
+                fields |= {"total": doing["total"], "completed": doing["done"]}
+                fields["count"] = f"{doing['done']}/{doing['total']}"
+            self.progress.update(task, **fields)
+
+    def end(self, device: str, what: str, whole: bool = False) -> None:
+        """Leave the line as it ended, without motion."""
+        with self.lock:
+            task = self._task(device)
+            first, *more = what.splitlines()
+            if more:
+                text = Text(f"{device}: {what}")
+                self.progress.console.print(text, soft_wrap=True)
+            total = self.progress.tasks[task].total or 1
+            fields: dict[str, Any] = {"total": total, "what": escape(first), "left": ""}
+            if whole:
+                fields |= {"completed": total, "count": f"{total:.0f}/{total:.0f}"}
+            self.progress.update(task, **fields)
+
+    def _task(self, device: str) -> TaskID:
+        if device not in self.tasks:
+            fields: dict[str, Any] = {"device": escape(device), "what": "", "left": "", "count": ""}
+            self.tasks[device] = self.progress.add_task("", total=None, **fields)
+        return self.tasks[device]
+
+
+def _launch_first(what: str) -> str:
+    """Of `GROUP: launch 3 of 7`, what a narrow terminal cuts off last."""
+    group, colon, launch = what.rpartition(": ")
+    return f"{launch}, {group}" if colon and launch.startswith("launch ") else what
 
 
 class Silent:
     """Shows nothing."""
 
     def update(self, device: str, what: str, doing: wire.DoingEvent | None = None) -> None:
+        """Show nothing."""
+
+    def end(self, device: str, what: str, whole: bool = False) -> None:
         """Show nothing."""
 
 
@@ -104,12 +139,12 @@ def display(mode: str, budget_s: float) -> Iterator[Display]:
     elif mode == "auto" and console.is_terminal:
         columns = (
             TextColumn("{task.fields[device]}"),
-            BarColumn(bar_width=20),
-            TextColumn("{task.completed}/{task.total}"),
-            TextColumn("{task.fields[left]} to go"),
-            TextColumn("{task.fields[what]}"),
+            BarColumn(bar_width=20, style="dim", complete_style="cyan", finished_style="green"),
+            TextColumn("{task.fields[count]}"),
+            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.fields[what]}", table_column=Column(no_wrap=True, ratio=1)),
         )
-        with Progress(*columns, console=console) as progress:
+        with Progress(*columns, console=console, expand=True) as progress:
             yield Bars(progress, budget_s)
     else:
         yield Plain(console, budget_s)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from harness import artifact, database
+from harness import artifact, database, releases
 from harness.errors import InputError, StoreError
 from harness.inputs import Inputs
 from harness.library import MOST_BYTES, SHORTEST_PREFIX, Library
@@ -25,8 +25,8 @@ _SHA256 = re.compile(rf"[0-9a-f]{{{SHORTEST_PREFIX},64}}")
 def against(study: Study, reference: str, store: Store) -> Study:
     """Return the study with a released variant as its baseline, measured beside all others.
 
-    `reference` is a model file, the sha256 of one that the store keeps, RUN or RUN:VARIANT. All
-    variants are then compared with it, whatever family they are of.
+    `reference` is a model file, the sha256 of one that the store keeps, a release by its name,
+    RUN or RUN:VARIANT. All variants are then compared with it, whatever family they are of.
     """
     if NAME in study.variants:
         raise InputError(
@@ -61,6 +61,9 @@ def _released(study: Study, reference: str, store: Store) -> Variant:
     if _SHA256.fullmatch(reference):
         kept = Library(store).find(reference)
         return Variant(model={kept.format: str(_restored(kept.sha256, store))})
+    known = releases.find(store, study.name, reference)
+    if known:
+        return _of_run(store.load(known.run), known.variant, store)
     name, _, variant = reference.partition(":")
     run = store.load(store.resolve(name))
     return _of_run(run, variant or _successor(study, run), store)

@@ -1,4 +1,4 @@
-"""JSON Schemas of the files that people write, for editors: keys, kinds, limits.
+"""JSON Schemas of the files that people write, for editors, and of the report, for programs.
 
 A schema accepts all that edgeproof does; what hangs together (a baseline that is a variant, files
 that are there) only edgeproof itself can tell.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from harness.contract import Report
 from harness.devices import DeviceProfile, Inventory
 from harness.scenarios import PARAMETERS
 from harness.study import Study
@@ -18,7 +19,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def of(kind: str) -> Schema:
-    """Return the schema of a study, an inventory or a profile."""
+    """Return the schema of a study, an inventory, a profile or a report."""
     return {"$schema": DIALECT, "title": f"edgeproof: {kind}", **KINDS[kind]()}
 
 
@@ -46,4 +47,5 @@ KINDS: Mapping[str, Callable[[], Schema]] = {
     "study": _study,
     "inventory": _inventory,
     "profile": DeviceProfile.model_json_schema,
+    "report": Report.model_json_schema,
 }

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -14,16 +14,9 @@ from sqlalchemy.engine import Connection
 from agents import wire
 from harness import database
 from harness.errors import StoreError
-from harness.samples import packed, unpacked
-from reports.run import (
-    ArtifactRecord,
-    CellRecord,
-    DeviceRecord,
-    EvaluationRecord,
-    GroupRecord,
-    LaunchRecord,
-    Run,
-)
+from harness.rows import cell_document, cell_record, device_record, launch_record, launch_row
+from harness.selftest import kept
+from reports.run import ArtifactRecord, EvaluationRecord, GroupRecord, Run, Selftest
 
 SCHEMA_VERSION = 4
 LATEST = "latest"
@@ -99,6 +92,7 @@ class Store:
         try:
             self.engine = database.engine(self.url)
             metadata.create_all(self.engine)
+            kept.metadata.create_all(self.engine)
             self._check_version()
         except ModuleNotFoundError as error:
             raise StoreError(
@@ -153,7 +147,7 @@ class Store:
                         run=run.id,
                         position=position,
                         facts=dict(device.facts),
-                        cells=[_cell_document(cell) for cell in cells],
+                        cells=[cell_document(cell) for cell in cells],
                         groups=groups,
                         **row,
                     )
@@ -182,7 +176,7 @@ class Store:
 
     def add_launch(self, run: str, device: str, launch: wire.LaunchEvent) -> None:
         """Store one launch of a group, unless it is there already."""
-        rows = [_launch_row(run, device, launch, cell) for cell in launch["cells"]]
+        rows = [launch_row(run, device, launch, cell) for cell in launch["cells"]]
         key = (run, device, launch["group"], launch["ordinal"])
         with self.engine.begin() as link:
             if key[2:] not in _stored_launches(link, run, device) and rows:
@@ -304,21 +298,28 @@ class Store:
             evaluated = link.execute(
                 sa.select(evaluations.c.device, evaluations.c.event).where(evaluations.c.run == run)
             ).all()
+            selftests = kept.newest(link, [board.name for board in boards])
         return Run(
             id=row.id,
             study=row.study,
             started=row.started,
             finished=row.finished,
-            devices=[_device_record(board) for board in boards],
+            devices=[device_record(board) for board in boards],
             artifacts={key: ArtifactRecord(**value) for key, value in row.artifacts.items()},
-            cells=[_cell_record(board.name, item) for board in boards for item in board.cells],
+            cells=[cell_record(board.name, item) for board in boards for item in board.cells],
             groups=[GroupRecord(board.name, group) for board in boards for group in board.groups],
-            launches=[_launch_record(item) for item in found],
+            launches=[launch_record(item) for item in found],
             evaluations=[EvaluationRecord(item.device, item.event) for item in evaluated],
             labels=row.labels,
             boxes=row.boxes,
             dataset=row.dataset,
+            selftests=selftests,
         )
+
+    def keep_selftest(self, found: Selftest) -> None:
+        """Store a self-test, in place of what was stored of it before."""
+        with self.engine.begin() as link:
+            kept.put(link, found)
 
 
 def _of_device(statement: Any, run: str, name: str) -> Any:
@@ -341,57 +342,3 @@ def _stored_evaluations(link: Connection, run: str, device: str) -> set[str]:
         )
     )
     return set(found.scalars())
-
-
-def _cell_document(cell: CellRecord) -> dict[str, Any]:
-    return {"cell": cell.cell, "status": cell.status, "reason": cell.reason}
-
-
-def _cell_record(device: str, item: dict[str, Any]) -> CellRecord:
-    return CellRecord(device, item["cell"], item["status"], item["reason"])
-
-
-def _device_record(row: Any) -> DeviceRecord:
-    return DeviceRecord(
-        row.name,
-        row.profile,
-        row.status,
-        row.reason,
-        row.facts,
-        row.pushed_bytes,
-        row.seconds,
-        row.floor,
-    )
-
-
-def _launch_row(
-    run: str, device: str, launch: wire.LaunchEvent, cell: wire.CellLaunch
-) -> dict[str, Any]:
-    record: dict[str, Any] = {key: value for key, value in cell.items() if key != "blocks"}
-    record["block_lengths"] = [len(block) for block in cell["blocks"]]
-    return {
-        "run": run,
-        "device": device,
-        "group_id": launch["group"],
-        "ordinal": launch["ordinal"],
-        "cell": cell["cell"],
-        "interleaved": launch["interleaved"],
-        "seconds": launch["seconds"],
-        "record": record,
-        "samples": packed(cell["blocks"]),
-        "conditions": launch["conditions"],
-    }
-
-
-def _launch_record(row: Any) -> LaunchRecord:
-    record = dict(row.record)
-    record["blocks"] = unpacked(row.samples, record.pop("block_lengths"))
-    return LaunchRecord(
-        row.device,
-        row.group_id,
-        row.ordinal,
-        row.interleaved,
-        row.seconds,
-        cast(wire.CellLaunch, record),
-        row.conditions,
-    )

@@ -16,6 +16,8 @@ LONGEST = 600
 def answer(document: Document) -> str:
     """The verdict of the run in one line: how many gates said so, and the first of them."""
     found = document["verdicts"]
+    if not found:
+        return "no gate was asked of any cell"
     outcome = overall(found)
     counts = Counter(row["verdict"] for row in found)
     told = f"{outcome}: {counts[outcome]} of {len(found)} verdicts"
@@ -56,9 +58,16 @@ def _subject(row: Row) -> str:
 
 def _told(row: Row) -> str:
     waiver = row["waiver"]
-    waived = f"; waived until {waiver['expires']}: {waiver['reason']}" if waiver else ""
-    value = f"{with_interval(row['value'], row['ci'])} {row['unit']}"
+    waived = f"; {_waived(waiver)}" if waiver else ""
+    value = "no value"
+    if row["value"] is not None:
+        value = f"{with_interval(row['value'], row['ci'])} {row['unit']}"
     return clean(f"{value}, limit {row['limit']:g}: {row['reason']}{waived}", LONGEST)
+
+
+def _waived(waiver: Row) -> str:
+    said = "waived until" if waiver["in_force"] else "its waiver does not hold since it ended on"
+    return f"{said} {waiver['expires']}: {waiver['reason']}"
 
 
 def _data(text: str) -> str:

@@ -27,6 +27,7 @@ _TICKS = (
     tuple(step / 10 for step in range(1, 20)),
     tuple(step / 20 for step in range(10, 40)),
 )
+_FEW = 80  # readings that are each a dot; more are a line alone, which keeps the page small
 _ROW_PX = 24
 _STEP_PX = 26
 _LABEL_PX = 300
@@ -152,6 +153,59 @@ def history_chart(points: Sequence[Point], order: Sequence[str], begin: Sequence
     return _spec(alt.layer(*layers).properties(width=alt.Step(_STEP_PX), height=180))
 
 
+def thermal_chart(
+    heat: Sequence[Point],
+    clocks: Sequence[Point],
+    throttled: Sequence[Point],
+    time: str,
+    shares: bool,
+) -> Spec:
+    """Readings over time: temperature by sensor above, the clock below, throttled spans shaded.
+
+    `shares`: clocks are shares of the highest, else MHz. What nobody read has no panel.
+    """
+    sensors = list(dict.fromkeys(point["sensor"] for point in heat))
+    colour = alt.Color("sensor:N", sort=sensors, scale=_palette(sensors), title=None)
+    highest = [1.0, *(point["value"] for point in clocks)] if shares else []
+    scale = alt.Scale(domain=[0, max(highest)]) if shares else alt.Scale(zero=True)
+    axis = alt.Axis(format="~%", tickCount=3) if shares else alt.Axis(tickCount=3)
+    clock = alt.Y("value:Q", title="clock" if shares else "clock, MHz", scale=scale, axis=axis)
+    degrees = alt.Y("value:Q", title="°C", scale=alt.Scale(zero=False))
+    upper = [_over_time(heat, degrees, colour, throttled, None if clocks else time, 150)]
+    lower = [_over_time(clocks, clock, alt.value(FINDING_COLOURS["same"]), throttled, time, 70)]
+    panels = upper * bool(heat) + lower * bool(clocks)
+    return _spec(alt.vconcat(*panels, spacing=8).resolve_scale(x="shared"))
+
+
+def _over_time(
+    points: Sequence[Point],
+    y: alt.Y,
+    colour: Any,
+    throttled: Sequence[Point],
+    time: str | None,
+    height: int,
+) -> alt.LayerChart | alt.FacetChart:
+    """One panel; without a name of its axis of time it stands above another with the same."""
+    axis = alt.Axis(labels=time is not None, ticks=time is not None, title=time)
+    dots = alt.OverlayMarkDef(filled=True, size=30) if len(points) <= _FEW else False
+    line = alt.Chart(_data(points)).mark_line(point=dots)
+    line = line.encode(x=alt.X("at:Q", axis=axis, scale=alt.Scale(nice=False)), y=y, color=colour)
+    spans = alt.Chart(_data(throttled)).mark_rect(color=FINDING_COLOURS["slower"], opacity=0.25)
+    spans = spans.encode(x=alt.X("from:Q", axis=axis), x2="to:Q")
+    layers = [line, *([spans] if throttled else [])]
+    return alt.layer(*layers).properties(width=420, height=height)
+
+
+def minutes_chart(points: Sequence[Point]) -> Spec:
+    """What a lasting load does to the time of one inference: a line a cell, 1 in its first."""
+    cells = list(dict.fromkeys(point["cell"] for point in points))
+    minutes = alt.X("minute:O", title="minute", axis=alt.Axis(labelAngle=0))
+    y = alt.Y("ratio:Q", title="p50 over the first minute's", scale=alt.Scale(zero=False))
+    lines = alt.Chart(_data(points)).mark_line(point=alt.OverlayMarkDef(filled=True, size=45))
+    colour = alt.Color("cell:N", sort=cells, scale=_palette(cells), title=None)
+    return _spec(lines.encode(x=minutes, y=y, color=colour).properties(width=380, height=190))
+
+
 def svg(spec: Spec, prefix: str) -> str:
     """The chart as an SVG element; ids get a prefix, since several share one page."""
     drawn = str(vl_convert.vegalite_to_svg(spec))
@@ -176,12 +230,12 @@ def _spec(chart: alt.TopLevelMixin) -> Spec:
         .configure_legend(labelColor=INK, titleColor=INK, labelFontSize=12, labelLimit=_LABEL_PX)
         .configure_header(labelColor=INK, labelFontSize=13, labelLimit=_LABEL_PX)
     )
-    spec: Spec = styled.to_dict()
+    spec: Spec = styled.to_dict(validate=False)  # its parts were, when made
     return spec
 
 
 def _data(points: Sequence[Point]) -> dict[str, Any]:
-    return {"values": [dict(point) for point in points]}
+    return {"values": tuple(map(dict, points))}  # altair copies lists, again and again
 
 
 def _palette(names: Sequence[str]) -> alt.Scale:

@@ -5,7 +5,7 @@ A reading is null where the machine has no such probe, and then so is all that i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from agents import wire
@@ -98,6 +98,21 @@ def temperature_rise(conditions: wire.Conditions) -> float | None:
     """Largest rise of a sensor over the launch, degrees; negative if all of them cooled."""
     before, after = _both(conditions, "temperature")
     return max((after[name] - before[name] for name in before if name in after), default=None)
+
+
+def temperatures_c(conditions: wire.Conditions) -> dict[str, list[float | None]]:
+    """Of each sensor the readings before and after, degrees Celsius; null where it gave none."""
+    before, after = _both(conditions, "temperature")
+    return {name: [before.get(name), after.get(name)] for name in {**before, **after}}
+
+
+def slowest_mhz(conditions: wire.Conditions, cpus: Collection[int]) -> list[float | None]:
+    """The lowest clock of these processors before and after, MHz; null where none tells it."""
+    readings = _both(conditions, "clock")
+    return [
+        min((mhz for cpu, mhz in reading.items() if int(cpu) in cpus), default=None)
+        for reading in readings
+    ]
 
 
 def _both(conditions: wire.Conditions, probe: str) -> tuple[Reading, Reading]:

@@ -20,6 +20,20 @@ def baseline_of(study: Study, variant: str) -> str:
     return root
 
 
+def is_origin(study: Study, variant: str) -> bool:
+    """Whether the study's baseline stems from a variant, and something else is to be judged.
+
+    So does a release from the baseline whose place it takes in `gate --against`.
+    """
+    variants, main = study.get("variants") or {}, str(study.get("baseline", ""))
+    before: list[str] = []
+    at: str | None = main
+    while (at := (variants.get(at) or {}).get("from")) and at not in before:
+        before.append(at)
+    others = [name for name in variants if name not in (main, *before) and not is_twin(study, name)]
+    return variant in before and bool(others)
+
+
 def is_twin(study: Study, variant: str) -> bool:
     """Whether a variant is a densified twin: a control, of interest only beside its parent.
 

@@ -11,23 +11,32 @@ from functools import cache
 from importlib import resources
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from rich import box
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from reports.layout import TONES, Section, Table
-from reports.text import clean
+from reports.faults import fault
+from reports.layout import TONES, Chart, Section, Table
+from reports.text import clean, shorten
 
 Sections = Sequence[tuple[str, Section]]
 _STYLES = {"good": "green", "bad": "bold red", "unsure": "yellow"}
+LONGEST_LINE = 400
 _WHOLE_NAME = 13  # where room is short, an interval is broken before a name of this length
+# What begins a list or is a rule, at the start of a text.
+_BLOCK = re.compile(r"^\s*(?:[-+](?=\s|$)|-{3,}|\d{1,9}(?=[.)](?:\s|$)))")
 _MARKDOWN = re.compile(r"[\\`*\[\]#~]|(?<!\w)_|_(?!\w)")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "@": "&#64;"}
 # A bare address would become a link.
 _LINKS = {"://": "&#58;//", "www.": "www&#46;"}
+# In the place of a chart, on the page and in a file of its own.
+_LOST_CHART = """<svg xmlns="http://www.w3.org/2000/svg" width="640" height="48"
+viewBox="0 0 640 48" font-family="sans-serif" font-size="12"><text x="4" y="18">This chart could \
+not be made; the table holds its numbers.</text><text x="4" y="38">{}</text></svg>"""
+_LOST_LINE = 96
 
 
 def to_terminal(sections: Sections, console: Console) -> None:
@@ -78,7 +87,7 @@ def _rich_text(text: str, kind: str) -> Text:
 
 
 def to_markdown(sections: Sections, title: str, pictures: str | None = None) -> str:
-    """Headings, lists and tables; the sections that are details are folded.
+    """Headings, lists and tables; the sections and tables that are details are folded.
 
     `pictures` is the folder of the charts (`chart_files`), null to leave them out.
     """
@@ -97,14 +106,22 @@ def to_markdown(sections: Sections, title: str, pictures: str | None = None) -> 
 
 
 def chart_files(sections: Sections) -> dict[str, str]:
-    """The charts as SVG by the names of their files."""
-    from reports.charts import svg  # altair takes a second to import, which other forms need not
-
+    """The charts as SVG by the names of their files; one that cannot be drawn says why."""
     return {
-        f"{name}{at}.svg": svg(chart.draw(), f"{name}{at}")
+        f"{name}{at}.svg": _drawn(chart, f"{name}{at}")
         for name, section in sections
         for at, chart in enumerate(section.charts)
     }
+
+
+def _drawn(chart: Chart, name: str) -> str:
+    """A chart, or what became of it: a fault in one must not cost the reader the page."""
+    from reports.charts import svg  # altair takes a second to import, which other forms need not
+
+    try:
+        return svg(chart.draw(), name)
+    except Exception as error:
+        return _LOST_CHART.format(escape(shorten(f"{name}: {fault(error)}", _LOST_LINE)))
 
 
 def _markdown_body(section: Section) -> list[str]:
@@ -112,7 +129,12 @@ def _markdown_body(section: Section) -> list[str]:
     if section.points:
         parts.append("\n".join(_markdown_point(*point) for point in section.points))
     for table in section.tables:
-        parts += [f"*{_escape(table.caption)}*", _markdown_table(table)]
+        caption = _escape(table.caption)
+        if table.detail and not section.detail:
+            summary = f"<details><summary>{caption} ({len(table.rows)})</summary>"
+            parts += [summary, _markdown_table(table), "</details>"]
+        else:
+            parts += [f"*{caption}*", _markdown_table(table)]
     return parts
 
 
@@ -134,15 +156,24 @@ def _escape(text: str) -> str:
         safe = safe.replace(found, entity)
     # The # of an entity is not the text's.
     parts = re.split(r"(&#?\w+;)", safe)
-    return "".join(
+    escaped = "".join(
         part if at % 2 else _MARKDOWN.sub(r"\\\g<0>", part) for at, part in enumerate(parts)
     )
+    return _BLOCK.sub(_no_block, escaped)
 
 
-def to_html(sections: Sections, title: str, data: Mapping[str, str] | None = None) -> str:
+def _no_block(found: re.Match[str]) -> str:
+    """A backslash after a number, and before a dash or plus, leaves it as it is."""
+    start = found.group()
+    return f"{start}\\" if start[-1].isdigit() else f"{start[:-1]}\\{start[-1]}"
+
+
+def to_html(
+    sections: Sections, title: str, data: Mapping[str, str] | None = None, about: str = ""
+) -> str:
     """One page: style and script inside, charts as inline SVG, every name escaped.
 
-    `data` are files to be downloaded from the page, by name.
+    `data` are files to be downloaded from the page, by name; `about` is a line under its title.
     """
     files = chart_files(sections)
     drawn = {
@@ -158,9 +189,11 @@ def to_html(sections: Sections, title: str, data: Mapping[str, str] | None = Non
     page = _templates().get_template("page.html.j2")
     return page.render(
         title=clean(title),
+        about=clean(about, LONGEST_LINE),
         sections=sections,
         drawn=drawn,
         tones=TONES,
+        zip=zip,
         data=packed,
         script=Markup(script),
         script_hash=f"sha256-{digest}",
@@ -168,7 +201,8 @@ def to_html(sections: Sections, title: str, data: Mapping[str, str] | None = Non
 
 
 def _packed(text: str) -> str:
-    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+    packed = gzip.compress(text.encode(), compresslevel=6, mtime=0)  # 9 takes twice as long
+    return base64.b64encode(packed).decode()
 
 
 @cache

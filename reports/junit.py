@@ -10,6 +10,8 @@ from reports.layout import Document, Row
 from reports.text import clean, with_interval
 
 LONGEST_TEXT, LONGEST_NAME = 4000, 600
+NO_GATES = "no gate in this study: it measures and decides nothing"
+ADD_GATES = "add gates to the study, such as gates: [{metric: peak_rss_mib, max: 350}]"
 BROKEN = "failed"  # the state of a cell, or of a device, that gave no answer at all
 
 
@@ -19,7 +21,8 @@ def xml(document: Document, advisory: bool = False) -> str:
     What GitLab and Jenkins read decides the form (the text of an element; unique names). An open
     gate is a failure, for a dashboard shows a skipped test as if all were well; where open gates
     are advisory it is skipped. A cell that broke is an error, and one that passes by its waiver's
-    ceiling is skipped, with the reason.
+    ceiling is skipped, with the reason. Without a gate a device has one skipped case that says so:
+    Jenkins fails a build where no suite holds a case, and GitLab shows nothing.
     """
     states = {(row["device"], row["cell"]): row["status"] for row in document["results"]}
     states |= {(device["name"], None): device["status"] for device in document["devices"]}
@@ -27,7 +30,7 @@ def xml(document: Document, advisory: bool = False) -> str:
     for device in document["devices"]:
         mine = [row for row in document["verdicts"] if row["device"] == device["name"]]
         cases = [_case(document, row, states, advisory) for row in mine]
-        suites.add_testsuite(_suite(document, device, cases))
+        suites.add_testsuite(_suite(document, device, cases or [_nothing(document, device)]))
     suites.update_statistics()  # type: ignore[no-untyped-call]
     text: str = suites.tostring().decode()  # type: ignore[no-untyped-call]
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
@@ -43,12 +46,24 @@ def _suite(document: Document, device: Row, cases: Iterable[TestCase]) -> TestSu
     return suite
 
 
+def _nothing(document: Document, device: Row) -> TestCase:
+    """What stands in a suite without a verdict, so that nobody takes silence for a pass."""
+    case = TestCase("no gate was asked", _place(document, device["name"]), 0.0)
+    found = Skipped(NO_GATES, "no gate")
+    found.text = f"{NO_GATES}\nnext: {ADD_GATES}"
+    case.result = [found]
+    return case
+
+
+def _place(document: Document, device: str) -> str:
+    return f"{clean(document['study'])}.{clean(device)}"  # cut apart: of two alike one is lost
+
+
 def _case(
     document: Document, row: Row, states: dict[tuple[str, str | None], str], advisory: bool
 ) -> TestCase:
     where = clean(row["cell"] or "no cell", LONGEST_NAME)  # whole: of two alike one would be lost
-    place = clean(f"{document['study']}.{row['device']}", LONGEST_NAME)
-    case = TestCase(f"{clean(row['gate'])}: {where}", place, 0.0)
+    case = TestCase(f"{clean(row['gate'])}: {where}", _place(document, row["device"]), 0.0)
     found = _result(row, states.get((row["device"], row["cell"])), advisory)
     if found is not None:
         found.text = _told(document, row)
@@ -73,9 +88,11 @@ def _result(row: Row, state: str | None, advisory: bool) -> Error | Failure | Sk
 
 def _told(document: Document, row: Row) -> str:
     """What a person needs who sees nothing but this test."""
-    value = with_interval(row["value"], row["ci"])
+    value = "has no value"
+    if row["value"] is not None:
+        value = f"{with_interval(row['value'], row['ci'])} {row['unit']}"
     lines = [
-        f"{row['verdict']}: {row['metric']} {value} {row['unit']}, limit {row['limit']:g}",
+        f"{row['verdict']}: {row['metric']} {value}, limit {row['limit']:g}",
         row["reason"],
         f"next: edgeproof report {document['run']}",
     ]

@@ -99,7 +99,9 @@ def prescribe(values: Sequence[float], rule: Rule) -> Prescription | None:
     distance = max(sides.values())
     each = [launches_for(far, spread, rule, level) for level, far in sides.items()]
     able = [launches for launches in each if launches is not None]
-    seen = f"this sample could see a change of {effect:.1%}"
+    # Of two or three launches the reach is a number without a meaning, such as 10^8 percent.
+    change = f"a change of {effect:.1%}" if effect <= 1 else "only a change of more than 100%"
+    seen = f"this sample could see {change}"
     if not able:
         far = f"more than {MOST_LAUNCHES} launches would be needed"
         reason = f"{seen}; the value lies on the limit" if distance <= 0 else f"{seen}; {far}"

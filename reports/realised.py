@@ -166,3 +166,18 @@ def kernels_picked(found: Index, row: Mapping[str, Any]) -> tuple[list[str] | st
         return NO_NAMES, None
     sparse = list(dict.fromkeys(name for name in names if _SPARSE_KERNEL.search(name)))
     return sparse, bool(sparse)
+
+
+def with_shares(zeros: Mapping[str, Any]) -> dict[str, Any]:
+    """What is counted of a file's zeros, with the shares that follow, also of each layer."""
+    layers = [{**layer, **_shares(layer)} for layer in zeros.get("layers") or []]
+    return {**zeros, **_shares(zeros), "layers": layers}
+
+
+def _shares(counted: Mapping[str, Any]) -> dict[str, float | None]:
+    """The share of weights that are zeros, and of multiplications that remain on paper."""
+    weights, macs, saved = (counted.get(key) for key in ("weights", "macs", "macs_saved"))
+    return {
+        "share": counted["zeros"] / weights if weights else None,
+        "paper_ratio": 1 - saved / macs if macs and saved is not None else None,
+    }

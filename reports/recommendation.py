@@ -120,7 +120,10 @@ def _reason(
 ) -> str:
     lost = {str(one["variant"]): reason for one in found if (reason := _excluded(one))}
     if chosen is None:
-        told = "; ".join(f"{name}: {reason}" for name, reason in lost.items())
+        told = "; ".join(
+            f"{', '.join(name for name in lost if lost[name] == reason)}: {reason}"
+            for reason in dict.fromkeys(lost.values())
+        )
         return f"no variant is proven to be within the targets ({told})"
     words = [_speed(chosen)]
     if chosen["compressed_bytes"] is not None:

@@ -12,6 +12,7 @@ from reports.forms import chart_files, to_html, to_markdown, to_terminal
 from reports.junit import xml
 from reports.layout import Document
 from reports.sections import all_sections
+from reports.text import clean
 
 
 def terminal(document: Document, console: Console) -> None:
@@ -35,7 +36,16 @@ def charts(document: Document) -> dict[str, str]:
 def html(document: Document) -> str:
     """The report as one file that needs nothing else, its data in it: no request."""
     data = {"report.json": json.dumps(document, allow_nan=False), "cells.csv": csv(document)}
-    return to_html(all_sections(document), f"edgeproof: {document['study']}", data)
+    title = f"edgeproof: {document['study']}"
+    return to_html(all_sections(document), title, data, _about(document))
+
+
+def _about(document: Document) -> str:
+    """When and where it was measured."""
+    devices = ", ".join(clean(device["name"]) for device in document["devices"])
+    ended = "" if document["finished"] else ", not finished"
+    began = document["started"][:16].replace("T", " ")
+    return f"Run {document['run']}, {began} UTC{ended}, on {devices}"
 
 
 def json_text(document: Document) -> str:

@@ -228,6 +228,7 @@ def _put_sustained(
     builder.put("sustained.last_p50_ms", last, ratio.reason)
     builder.put_estimate("sustained.ratio", "sustained.ci.ratio", ratio)
     builder.put("sustained.minutes", minutes)
+    builder.put("sustained.over_first", sustained.over_first(minutes))
 
 
 def _put_load(builder: RowBuilder, good: Sequence[Taken], reason: str | None) -> None:

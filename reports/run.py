@@ -78,6 +78,8 @@ class LaunchRecord:
     seconds: float  # board time of the whole launch of the group
     launch: wire.CellLaunch
     conditions: wire.Conditions  # around the whole launch of the group
+    # Seconds since the epoch by the device's clock; null in runs that were stored before it was.
+    started: float | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,49 @@ class EvaluationRecord:
 
     device: str
     event: wire.EvaluationEvent
+
+
+@dataclass(frozen=True)
+class SelftestModel:
+    """A network of a self-test: the baseline once more, or one with layers added to it."""
+
+    kind: str  # same | slow3 | slow5
+    target: float  # the slowdown that its layers were fitted to; 0 for the same
+    layers: int  # added
+    # Log ratios to the baseline of launches that no gate saw.
+    ratios: Sequence[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class SelftestTrial:
+    """One gate of a self-test, decided by the launches of a run of its own."""
+
+    kind: str
+    verdict: str  # pass | fail | inconclusive
+    reason: str
+    value: float | None
+    ci: Sequence[float] | None
+    ratios: Sequence[float]  # log ratios, one a launch, in order
+    seconds: float  # board time
+
+
+@dataclass(frozen=True)
+class Selftest:
+    """Gates on identical and on slower networks on one device: `edgeproof selftest`."""
+
+    id: str
+    started: str  # ISO 8601, UTC
+    finished: str | None  # null: it was ended before all that was planned
+    device: DeviceRecord  # as it was then
+    runtime: str
+    runtime_version: str | None
+    metric: str
+    limit: float
+    effort: str
+    planned: int  # gates
+    baseline_p50_ms: float | None
+    models: Sequence[SelftestModel]
+    trials: Sequence[SelftestTrial]
 
 
 @dataclass(frozen=True)
@@ -106,3 +151,4 @@ class Run:
     # Its boxes instead, of each sample: class, x1, y1, x2, y2 in pixels of the models' input.
     boxes: Sequence[Sequence[Sequence[float]]] | None = None
     dataset: str | None = None  # sha256 of all its sets
+    selftests: Sequence[Selftest] = ()  # the newest of each device that has one

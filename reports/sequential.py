@@ -29,6 +29,7 @@ from scipy import special
 
 from reports import stats
 from reports.estimate import CONFIDENCE, Estimate, Interval
+from reports.text import counted
 
 Verdict = Literal["pass", "fail", "continue", "inconclusive"]
 Statistic = Literal["t", "signed-rank"]
@@ -234,11 +235,12 @@ def _reason(verdict: Verdict, launches: int, rule: Rule) -> str:
     beyond = f"{over} {_natural(rule.fail_beyond, rule)}"
     within = f"{under} {_natural(rule.pass_within, rule)}"
     if verdict == "fail":
-        return f"proven {beyond} by {launches} launches"
+        return f"proven {beyond} by {counted(launches, 'launch')}"
     if verdict == "pass":
-        return f"proven {within} by {launches} launches"
+        return f"proven {within} by {counted(launches, 'launch')}"
     ending = "" if verdict == "inconclusive" else " yet"
-    return f"{launches} launches prove neither {beyond} nor {within}{ending}"
+    prove = "launch proves" if launches == 1 else "launches prove"
+    return f"{launches} {prove} neither {beyond} nor {within}{ending}"
 
 
 def _natural(log: float, rule: Rule) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from reports.estimate import CONFIDENCE, Estimate
+from reports.text import counted
 
 QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 NS_PER_MS = 1e6
@@ -182,7 +183,9 @@ def signed_rank_ratio(log_ratios: Sequence[float], confidence: float = CONFIDENC
     rank = signed_rank_depth(len(log_ratios), confidence)
     if rank == 0:
         needed = fewest_for_signed_rank(confidence)
-        return Estimate(estimate, None, f"{len(log_ratios)} launches; this interval needs {needed}")
+        return Estimate(
+            estimate, None, f"{counted(len(log_ratios), 'launch')}; this interval needs {needed}"
+        )
     return Estimate(estimate, (math.exp(walsh[rank - 1]), math.exp(walsh[-rank])))
 
 
@@ -227,14 +230,16 @@ def _t(launches: int, confidence: float) -> float:
 
 
 def _standard_error(values: Sequence[float]) -> float:
-    return float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    mean = math.fsum(values) / len(values)
+    squares = math.fsum((value - mean) ** 2 for value in values)
+    return math.sqrt(squares / (len(values) - 1) / len(values))
 
 
 def _t_half_width(
     per_launch: Sequence[float], confidence: float
 ) -> tuple[float | None, str | None]:
     if len(per_launch) < 2:
-        return None, f"{len(per_launch)} usable launches; an interval needs 2"
+        return None, f"{counted(len(per_launch), 'usable launch')}; an interval needs 2"
     if min(per_launch) <= 0:
         return None, "a launch with a value of zero has no place on a log scale"
     logs = [math.log(value) for value in per_launch]

@@ -35,3 +35,9 @@ def slowdown(launches: Sequence[Sequence[Samples]]) -> Estimate:
     usable = [run for run in launches if min(run[0].size, run[end].size) > 1]
     ratios = [stats.quantile(run[end], "p50") / stats.quantile(run[0], "p50") for run in usable]
     return stats.log_t_estimate(last / first, ratios)
+
+
+def over_first(minutes: Sequence[float | None]) -> list[float | None]:
+    """p50 of each minute over that of the first; None where either is."""
+    first = minutes[0] if minutes else None
+    return [minute / first if minute and first else None for minute in minutes]

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from csv import DictWriter
 from typing import Any
 
-from reports.text import shorten
+from reports.text import REPLACED, printable, shorten
 
 Row = Mapping[str, Any]
 _LONGEST_FIELD = 32_000  # what a spreadsheet's cell can hold
 # A spreadsheet takes a text that begins so for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@")
+_HALF = re.compile("[\ud800-\udfff]")
+_BREAK = re.compile(r"\r\n?")
 
 
 def csv(rows: Sequence[Row]) -> str:
@@ -35,7 +38,7 @@ def parquet(rows: Sequence[Row]) -> bytes:
     from pyarrow.parquet import write_table
 
     flat = [dict(_flat(row)) for row in rows]
-    columns = {name: [row.get(name) for row in flat] for name in _names(flat)}
+    columns = {name: _column([row.get(name) for row in flat]) for name in _names(flat)}
     written = io.BytesIO()
     write_table(pyarrow.table(columns), written, compression="zstd")
     return written.getvalue()
@@ -50,19 +53,19 @@ def _flat(row: Row, prefix: str = "") -> Iterator[tuple[str, Any]]:
         name = f"{prefix}{key}"
         if key in ("flags", "reasons"):
             yield name, _joined(value)
-        elif isinstance(value, Mapping):
+        elif isinstance(value, dict):
             yield from _flat(value, f"{name}.")
         elif prefix.endswith(("ci.", "intervals.")):
             low, high = value or (None, None)
             yield from ((f"{name}.low", low), (f"{name}.high", high))
-        elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
             yield name, json.dumps(value)
         else:
             yield name, value
 
 
 def _joined(value: Any) -> str:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return "; ".join(f"{key}: {reason}" for key, reason in value.items())
     return "; ".join(value)
 
@@ -73,7 +76,24 @@ def _printed(value: Any) -> Any:
     return _harmless(value) if isinstance(value, str) else value
 
 
+def _column(values: Sequence[Any]) -> list[Any]:
+    """Values of one type: where lists of objects are JSON, an empty list is too."""
+    texts = any(isinstance(value, str) for value in values)
+    return [
+        json.dumps(value) if texts and isinstance(value, list) else _whole(value)
+        for value in values
+    ]
+
+
+def _whole(value: Any) -> Any:
+    """The same with texts that every program can read: half a pair of surrogates is none."""
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return _HALF.sub(REPLACED, value) if isinstance(value, str) else value
+
+
 def _harmless(text: str) -> str:
-    whole = text.encode("utf-8", "replace").decode()  # half a pair is no text for other programs
-    short = shorten(whole, _LONGEST_FIELD)
+    """A text that is one field for every program, and for a spreadsheet no formula."""
+    lines = _BREAK.sub("\n", text).replace("\t", " ")
+    short = shorten(printable(lines), _LONGEST_FIELD)
     return f"'{short}" if short.startswith(_FORMULA) else short

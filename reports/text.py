@@ -6,6 +6,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 
 LONGEST = 120  # a longer text is cut in the middle: its ends tell names apart
 NOTHING = "–"  # noqa: RUF001 (stands for a null)
@@ -19,9 +20,27 @@ _SPACE = re.compile(r"[\s\u2028\u2029]+")
 
 def clean(text: object, longest: int = LONGEST) -> str:
     """One line of harmless text: no control or direction characters, cut when too long."""
-    line = _SPACE.sub(" ", str(text)[: 10 * longest]) if longest else _SPACE.sub(" ", str(text))
-    safe = "".join(REPLACED if unicodedata.category(c) in _UNSAFE else c for c in line)
-    return shorten(safe, longest) if longest else safe
+    return _cleaned(str(text), longest)
+
+
+@lru_cache(maxsize=4096)  # a report repeats its names in every table
+def _cleaned(text: str, longest: int) -> str:
+    if not longest:
+        return _safe(_SPACE.sub(" ", text))
+    if len(text) > 10 * longest:  # no need to look at all of it
+        text = text[: 5 * longest] + text[-5 * longest :]
+    return shorten(_safe(_SPACE.sub(" ", text)), longest)
+
+
+def printable(text: str) -> str:
+    """Lines of harmless text, each as it is but for control and direction characters."""
+    return "\n".join(_safe(line) for line in text.split("\n"))
+
+
+def _safe(line: str) -> str:
+    if line.isprintable():  # nearly every line: no need to look at each character
+        return line
+    return "".join(REPLACED if unicodedata.category(c) in _UNSAFE else c for c in line)
 
 
 def shorten(text: str, longest: int) -> str:
@@ -69,6 +88,14 @@ def percent(share: float | None, ends: Sequence[float] | None = None) -> str:
         return NOTHING
     span = f" [{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]" if ends else ""
     return f"{100 * share:.1f}%{span}"
+
+
+def valued(value: float | None, ends: Sequence[float] | None, unit: str) -> str:
+    """A value of a gate's metric with its interval and unit; a share as a percentage."""
+    if unit == "share":
+        return percent(value, ends)
+    text = with_interval(value, ends)
+    return text if value is None or unit == "x" else f"{text} {unit}"
 
 
 def mebibytes(size: float | None) -> str:

@@ -70,19 +70,23 @@ def _sums_of_squares(
     launches: Sequence[Sequence[Samples]], counts: Sequence[NDArray[np.int64]]
 ) -> tuple[float, float, float]:
     """Around block means, of block means around launch means, of those around the grand mean."""
-    means = [np.asarray([block.mean() for block in blocks]) for blocks in launches]
-    centres = [np.average(mean, weights=count) for mean, count in zip(means, counts, strict=True)]
-    sizes = [int(count.sum()) for count in counts]
-    grand = np.average(centres, weights=sizes)
-    within = sum(
-        float(((block - block.mean()) ** 2).sum()) for blocks in launches for block in blocks
+    values = np.concatenate([block for blocks in launches for block in blocks])
+    of_blocks, of_launches = np.concatenate(counts), np.asarray([count.sum() for count in counts])
+    means, centres = _means(values, of_blocks), _means(values, of_launches)
+    around_block = values - np.repeat(means, of_blocks)
+    around_launch = means - np.repeat(centres, [count.size for count in counts])
+    around_all = centres - values.mean()
+    return (
+        float((around_block**2).sum()),
+        float((of_blocks * around_launch**2).sum()),
+        float((of_launches * around_all**2).sum()),
     )
-    between = sum(
-        float((count * (mean - centre) ** 2).sum())
-        for count, mean, centre in zip(counts, means, centres, strict=True)
-    )
-    above = float((np.asarray(sizes) * (np.asarray(centres) - grand) ** 2).sum())
-    return within, between, above
+
+
+def _means(values: Samples, sizes: NDArray[np.int64]) -> Samples:
+    """The mean of each stretch of so many values."""
+    means: Samples = np.add.reduceat(values, np.cumsum(sizes) - sizes) / sizes
+    return means
 
 
 def _components(

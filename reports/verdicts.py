@@ -10,7 +10,7 @@ from agents import wire
 from reports import launchwise, sample_size, sequential
 from reports.comparison import launch_ratios, to_baseline
 from reports.estimate import Estimate
-from reports.families import baseline_of, is_twin
+from reports.families import baseline_of, is_origin, is_twin
 from reports.gates import METRICS, Limit, Outcome, Ratios, Row, judge, limits
 from reports.index import Index, index
 from reports.multiplicity import holm, proof_beyond, settle
@@ -69,7 +69,8 @@ class Question:
 def questions(found: Index, rows: Sequence[Row], effort: str) -> list[Question]:
     """Every gate asked of every cell that there can be.
 
-    A variant without a file for a runtime is no cell of it. The baseline has no ratio to itself.
+    A variant without a file for a runtime is no cell of it. The baseline has no ratio to itself,
+    and what it stems from need not be as good.
     A metric of other scenarios is no question. Nothing is asked of twins.
     """
     asked = [
@@ -79,7 +80,7 @@ def questions(found: Index, rows: Sequence[Row], effort: str) -> list[Question]:
         if row["artifact"]
         and not is_twin(found.run.study, row["variant"])
         and limit.asks(row["scenario"])
-        and not (METRICS[limit.metric].against_baseline and _is_baseline(found, row))
+        and not (METRICS[limit.metric].against_baseline and _is_compared_with(found, row))
     ]
     counted = sum(question.looked_at for question in asked)
     return [_with_launches(found, question, LOOKS[effort], counted) for question in asked]
@@ -93,9 +94,9 @@ def _question(found: Index, gate: Limit, row: Row) -> Question:
     return Question(gate, row, waiver, waived)
 
 
-def _is_baseline(found: Index, row: Row) -> bool:
-    variant: str = row["variant"]
-    return baseline_of(found.run.study, variant) == variant
+def _is_compared_with(found: Index, row: Row) -> bool:
+    study, variant = found.run.study, str(row["variant"])
+    return baseline_of(study, variant) == variant or is_origin(study, variant)
 
 
 def _with_launches(found: Index, question: Question, looks: Looks, gates: int) -> Question:

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from agents import launch, wire
-from benchmarks.trials import gates, network
+from benchmarks.trials import gates
 from benchmarks.trials.gates import HOGS, Gate, Launch
 from benchmarks.trials.hogs import hogs
 from harness.effort import EFFORTS, TIMING, on_the_wire
 from harness.scenarios import Scenario
+from harness.selftest import network
 from reports.sequential import Rule
 from tests.contract.workshop import Workshop
 

@@ -7,7 +7,9 @@
 #   BOARD              user@host, or user@host:port
 #   PROFILE            the kind of board, such as raspberry-pi-5
 #   STORE              where results are kept from job to job: a PostgreSQL URL, or sqlite:///FILE
-#   RELEASE            what was released (--against): RUN, RUN:VARIANT or a model file; optional
+#   RELEASE            what was released (--against): last-release, a release by its name, RUN,
+#                      RUN:VARIANT or a model file; optional
+#   RELEASE_AS         a name for what passes, in the job that releases it (--release); optional
 #   POLICY             what an open gate does: report, fail, warn or extend; optional
 #   BUDGET             board time, such as 10m; optional
 #
@@ -34,6 +36,7 @@ END
 options=(--inventory "$lab/inventory.yaml" --device board --store "$STORE" --progress plain
   -o junit.xml -o summary.md -o report.html)
 [[ -n ${RELEASE:-} ]] && options+=(--against "$RELEASE")
+[[ -n ${RELEASE_AS:-} ]] && options+=(--release "$RELEASE_AS")
 [[ -n ${POLICY:-} ]] && options+=(--on-inconclusive "$POLICY")
 [[ -n ${BUDGET:-} ]] && options+=(--budget "$BUDGET")
 [[ -n ${GITHUB_ACTIONS:-} ]] && options+=(--annotations)

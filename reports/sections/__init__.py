@@ -8,28 +8,30 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import traceback
-from types import ModuleType
 
+from reports.faults import fault
 from reports.layout import Document, Section
-from reports.text import clean
+
+LAST = 1000  # the place of one that could not even be read
 
 
 def all_sections(document: Document) -> list[tuple[str, Section]]:
     """Every section of the report with its module's name, in order."""
-    names = [module.name for module in pkgutil.iter_modules(__path__)]
-    modules = {name: importlib.import_module(f"{__name__}.{name}") for name in names}
-    ordered = sorted(modules.items(), key=lambda item: (item[1].ORDER, item[0]))
-    return [(name, _section(name, module, document)) for name, module in ordered]
+    made = [
+        (module.name, *_made(module.name, document)) for module in pkgutil.iter_modules(__path__)
+    ]
+    ordered = sorted(made, key=lambda each: (each[1], each[0]))
+    return [(name, section) for name, _, section in ordered]
 
 
-def _section(name: str, module: ModuleType, document: Document) -> Section:
-    """A section, or what became of it: a fault in one must not cost the reader all others."""
+def _made(name: str, document: Document) -> tuple[int, Section]:
+    """A section and its place, or what became of it: a fault in one must not cost all others."""
+    order = LAST
     try:
-        found: Section = module.section(document)
-        return found
+        module = importlib.import_module(f"{__name__}.{name}")
+        order = module.ORDER
+        return order, module.section(document)
     except Exception as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        told = f"{type(error).__name__}: {clean(error, 400)} ({name}, line {frame.lineno})"
+        told = f"{fault(error)} ({name})"
         words = [f"This section could not be made: {told}.", "The JSON holds its numbers."]
-        return Section(name.capitalize(), words)
+        return order, Section(name.capitalize(), words)

@@ -105,14 +105,14 @@ def _table(
     against = dict.fromkeys(clean(row["baseline"]) for pair in pairs for row in pair.values())
     columns = [
         Column(kind),
-        Column("against", detail=len(against) == 1),
+        *([Column("against")] if len(against) > 1 else []),
         *names.columns(without),
         *(column for metric in metrics for column in _columns(metric, metrics[0])),
         Column("launches", "number", detail=True),
         Column("board time", "number", detail=True),
         Column("note", detail=True),
     ]
-    body = [_cells(names, without, pair, metrics) for pair in pairs]
+    body = [_cells(names, without, pair, metrics, len(against) > 1) for pair in pairs]
     if len(against) == 1:
         caption += f": against {next(iter(against))}"
     caption += f" ({counted(len(body), 'pair')}), with 95% intervals"
@@ -133,7 +133,11 @@ def _short(metric: str) -> str:
 
 
 def _cells(
-    names: Names, without: Sequence[str], pair: Mapping[str, Row], metrics: Sequence[str]
+    names: Names,
+    without: Sequence[str],
+    pair: Mapping[str, Row],
+    metrics: Sequence[str],
+    against: bool,
 ) -> list[str]:
     first = next(iter(pair.values()))
     ratios: list[str] = []
@@ -144,7 +148,7 @@ def _cells(
             ratios.append(row["finding"] if row else "")
     return [
         clean(first["candidate"]),
-        clean(first["baseline"]),
+        *([clean(first["baseline"])] if against else []),
         *names.values(first, without),
         *ratios,
         str(max(row["launches"] for row in pair.values())),

@@ -31,7 +31,8 @@ def section(document: Document) -> Section:
             [*names.values(r), "; ".join(clean(flag, 300) for flag in r["flags"])] for r in flagged
         ]
         tables.append(Table("Measured, but with a flag", columns, body))
-    words = [] if tables else ["Every cell has a result, and nothing was flagged."]
+    fine = "Every cell has a result, and nothing was flagged."
+    words = [] if tables else [fine if document["results"] else "The run has no cells."]
     return Section("Failures, unsupported cells and flags", words, tables=tables)
 
 

@@ -7,7 +7,8 @@ from reports.floor import time_words
 from reports.gates import WAITING
 from reports.layout import Column, Document, Row, Section, Table
 from reports.names import Names
-from reports.text import clean, with_interval
+from reports.stats import SMALLEST_SAMPLE
+from reports.text import with_interval
 
 ORDER = 40
 _DETAIL = ("p99", "mean", "min")
@@ -56,14 +57,11 @@ def _cells(names: Names, row: Row) -> list[str]:
 
 
 def _short_samples(rows: list[Row]) -> list[str]:
-    """Why some percentiles are missing, once for each reason."""
-    reasons = [
-        f"{name}: {clean(row['reasons'][f'latency_ms.{name}'])}"
-        for row in rows
-        for name in ("p50", "p95", "p99")
-        if row["latency_ms"][name] is None
-    ]
-    distinct = sorted(set(reasons))
-    return [f"Not reported where too few samples were taken: {'; '.join(distinct[:5])}."] * bool(
-        distinct
-    )
+    """Which percentiles are missing for want of samples, once each."""
+    told = []
+    for name, needed in SMALLEST_SAMPLE.items():
+        counts = [row["samples"] for row in rows if row["latency_ms"][name] is None]
+        if counts:
+            most = f" to {max(counts)}" if max(counts) > min(counts) else ""
+            told.append(f"{name} needs {needed}, and cells without it have {min(counts)}{most}")
+    return [f"Not reported where too few samples were taken: {'; '.join(told)}."] * bool(told)

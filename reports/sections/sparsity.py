@@ -34,7 +34,7 @@ def section(document: Document) -> Section:
 
 def _of_interest(row: Row, artifacts: Mapping[str, Row]) -> bool:
     found = _zeros(row, artifacts)
-    share = found["zeros"] / found["weights"] if found.get("weights") else 0.0
+    share = found.get("share") or 0.0
     return row["status"] != "unsupported" and (bool(row["realised"]) or share >= FEWEST)
 
 
@@ -87,12 +87,11 @@ def _table(names: Names, rows: Sequence[Row], artifacts: Mapping[str, Row]) -> T
 def _cells(row: Row, zeros: Row) -> list[str]:
     made: Mapping[str, Any] = row["realised"] or {}
     known = zeros.get("weights")
-    saved = zeros["macs_saved"] / zeros["macs"] if zeros.get("macs") else None
     return [
-        percent(zeros["zeros"] / zeros["weights"]) if known else NOTHING,
+        percent(zeros.get("share")),
         made.get("verdict") or NOTHING,
         with_interval(made.get("ratio"), made.get("ci")),
-        number(None if saved is None else 1 - saved),
+        number(zeros.get("paper_ratio")),
         _kernel(made),
         clean(patterns(zeros)) or NOTHING,
         mebibytes(max(0, zeros["saved_bytes"])) if known else NOTHING,
@@ -139,7 +138,7 @@ def _layer(layer: Row) -> list[str]:
     return [
         clean(layer["name"]),
         " x ".join(map(str, shape)) if shape else f"{layer['weights']:,}",
-        percent(layer["zeros"] / layer["weights"]) if layer["weights"] else NOTHING,
+        percent(layer["share"]),
         layer["pattern"] or NOTHING,
         NOTHING if saved is None else f"{saved:,} of {layer['macs']:,}",
         NOTHING if layer["saved_bytes"] is None else mebibytes(max(0, layer["saved_bytes"])),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 
-from reports.layout import Document, Section
+from reports.layout import Document, Row, Section
 from reports.names import LONGEST_LABEL, Names
-from reports.text import clean, counted
+from reports.text import clean, counted, valued
 
 ORDER = 10
 MOST_NAMED = 6  # cells in one sentence
+MOST_FAILED = 3  # with their values
 ANSWERS = {
     "pass": "PASS: every gate holds.",
     "fail": "FAIL: at least one gate is broken.",
@@ -21,18 +22,18 @@ LEADS = {"fail": "Failed", "inconclusive": "Not decided", "pass": "Passed"}
 
 
 def section(document: Document) -> Section:
-    words = [_gates(document), *_by_gate(document)]
-    lost = [row for row in document["results"] if row["status"] != "ok"]
+    words = [_gates(document), *_by_gate(document, "fail"), *shipping(document)]
+    words += [*_by_gate(document, "inconclusive"), *_to_decide(document)]
+    words += _by_gate(document, "pass")
+    lost, cells = document["counts"]["without_result"], document["counts"]["cells"]
     if lost:
-        words.append(
-            f"Without a result: {len(lost)} of {counted(len(document['results']), 'cell')}."
-        )
+        words.append(f"Without a result: {lost} of {counted(cells, 'cell')}.")
     words += [
         f"Device {clean(device['name'])} failed: {clean(device['reason'] or 'no reason given')}."
         for device in document["devices"]
         if device["status"] == "failed"
     ]
-    words += [*shipping(document), *_runtimes(document)]
+    words += _runtimes(document)
     several = len({row["device"] for row in document["results"]}) > 1
     points = []
     for row in document["findings"]:
@@ -74,21 +75,49 @@ def _runtimes(document: Document) -> Iterator[str]:
         yield f"Fastest runtime: {clean(answer)}, for {'every variant' if every else told + rest}."
 
 
-def _by_gate(document: Document) -> Iterator[str]:
-    """Which gates failed, were left open, or passed, and in how many cells."""
-    asked = Counter(verdict["gate"] for verdict in document["verdicts"])
-    for outcome, lead in LEADS.items():
-        found = Counter(v["gate"] for v in document["verdicts"] if v["verdict"] == outcome)
-        told = [f"{clean(gate)} ({count} of {asked[gate]})" for gate, count in found.items()]
-        if told:
-            yield f"{lead}: {', '.join(told)}."
+def _by_gate(document: Document, outcome: str) -> Iterator[str]:
+    """Which gates failed, were left open, or passed, and in how many cells; where they failed."""
+    found = [row for row in document["counts"]["gates"] if row[outcome]]
+    told = [f"{clean(row['gate'])} ({_share(row, outcome)})" for row in found]
+    if outcome == "fail":
+        told = [f"{text}: {_where(document, row)}" for text, row in zip(told, found, strict=True)]
+    if told:
+        yield f"{LEADS[outcome]}: {('; ' if outcome == 'fail' else ', ').join(told)}."
+
+
+def _where(document: Document, counts: Row) -> str:
+    """The cells that fail a gate, with their values."""
+    names = Names(document)
+    told = [
+        f"{names.label(row)} at {valued(row['value'], row['ci'], row['unit'])}"
+        for row in document["verdicts"]
+        if (row["gate"], row["verdict"]) == (counts["gate"], "fail")
+    ]
+    return ", ".join(told[:MOST_FAILED]) + (" and more" if len(told) > MOST_FAILED else "")
+
+
+def _to_decide(document: Document) -> Iterator[str]:
+    """What would decide one of the gates that are open; the table of verdicts has all."""
+    opened = [row for row in document["verdicts"] if row["verdict"] == "inconclusive"]
+    told = [row for row in opened if row["prescription"]]
+    if told:
+        first = told[0]
+        what = f"{clean(first['gate'])} of {Names(document).label(first)}"
+        yield f"To decide {what}: {clean(first['prescription'], 400)}."
 
 
 def _gates(document: Document) -> str:
-    found = Counter(verdict["verdict"] for verdict in document["verdicts"])
-    if not found:
+    found = document["counts"]["verdicts"]
+    if not found["asked"]:
         return "The study sets no gates."
-    counts = ", ".join(f"{found[word]} {word}" for word in ANSWERS if found[word])
-    waived = sum(bool(v["waiver"] and v["waiver"]["in_force"]) for v in document["verdicts"])
-    held = f", {waived} of them by a waiver's ceiling" if waived else ""
-    return f"{ANSWERS[document['overall']]} Verdicts: {counts}{held}."
+    waived = f" ({found['by_waiver']} by a waiver's ceiling)" if found["by_waiver"] else ""
+    counts = ", ".join(
+        f"{found[word]} {word}{waived if word == 'pass' else ''}" for word in ANSWERS if found[word]
+    )
+    return f"{ANSWERS[document['overall']]} Verdicts: {counts}."
+
+
+def _share(counts: Row, outcome: str) -> str:
+    """How many of a gate's verdicts: 2 of 3, 1 by a waiver."""
+    waived = counts["by_waiver"] if outcome == "pass" else 0
+    return f"{counts[outcome]} of {counts['asked']}" + (f", {waived} by a waiver" if waived else "")

@@ -13,6 +13,7 @@ from reports.saturation import RULE
 from reports.text import NOTHING, clean, number, with_interval
 
 ORDER = 50
+MOST_PANELS = 6
 
 
 def section(document: Document) -> Section:
@@ -30,18 +31,28 @@ def section(document: Document) -> Section:
     if len({row["batch"] for row in flowing}) < 2:
         words = ["One batch size was measured, so there is no curve to draw."] * bool(flowing)
         return Section("Throughput", [*rule, *words], tables=tables, detail=detail)
+    return Section(
+        "Throughput", rule, tables=tables, charts=[_chart(document, flowing)], detail=detail
+    )
+
+
+def _chart(document: Document, flowing: Sequence[Row]) -> Chart:
+    keys = ("device", "runtime", "precision_requested", "scenario")
+    told = [k for k in keys if k == "runtime" or len({row[k] for row in document["results"]}) > 1]
     points = [
         {
             "variant": clean(row["variant"], LONGEST_LABEL),
-            "place": _place(document, row),
-            "line": f"{row['variant']}{row['threads']}",
+            "place": " · ".join(clean(row[key], LONGEST_LABEL) for key in told),
+            "line": clean(f"{row['variant']} {row['threads']}"),
             "batch": row["batch"],
             "throughput": row["throughput_ips"],
         }
         for row in flowing
     ]
-    chart = Chart("Inputs a second over the batch size", lambda: throughput_chart(points))
-    return Section("Throughput", rule, tables=tables, charts=[chart], detail=detail)
+    places = list(dict.fromkeys(point["place"] for point in points))
+    most = "; the first places, the table has all" if len(places) > MOST_PANELS else ""
+    drawn = [point for point in points if point["place"] in places[:MOST_PANELS]]
+    return Chart(f"Inputs a second over the batch size{most}", lambda: throughput_chart(drawn))
 
 
 def _sweeps(names: Names, sweeps: Sequence[Row]) -> list[Table]:
@@ -174,13 +185,3 @@ def _minutes(names: Names, rows: Sequence[Row]) -> Table:
         for row in rows
     ]
     return Table("p50 under a load that lasts; above 1 it slowed down", columns, body)
-
-
-def _place(document: Document, row: Row) -> str:
-    keys = ("device", "runtime", "precision_requested", "scenario")
-    told = [row[key] for key in keys if key == "runtime" or _varies(document, key)]
-    return " · ".join(clean(part, LONGEST_LABEL) for part in told)
-
-
-def _varies(document: Document, key: str) -> bool:
-    return len({row[key] for row in document["results"]}) > 1

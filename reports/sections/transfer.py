@@ -16,6 +16,7 @@ METRICS = {
     "throughput_ratio": "Ratios are of throughput to that of each network's own baseline: above 1 "
     "is faster.",
 }
+ALONE = "Each recipe was measured on one network and device."
 # Columns that are there only if they tell places apart.
 DIMENSIONS = ("device", "precision")
 
@@ -23,16 +24,17 @@ DIMENSIONS = ("device", "precision")
 def section(document: Document) -> Section:
     entries = document["transfer"]
     if not entries:
-        return Section("Transfer", ["Each recipe was measured on one network and device."])
+        return Section("Transfer", [ALONE], detail=True)
     found = dict.fromkeys(place["metric"] for entry in entries for place in entry["places"])
     several = len({place["device"] for entry in entries for place in entry["places"]}) > 1
-    points = [(clean(entry["recipe"]), _told(entry["places"], several)) for entry in entries]
+    points = [(clean(entry["recipe"]), _told(entry, several)) for entry in entries]
     words = [METRICS[metric] for metric in found]
     return Section("Transfer", words, points, tables=[_table(entries)], detail=True)
 
 
-def _told(places: Sequence[Row], several: bool) -> str:
+def _told(entry: Row, several: bool) -> str:
     """In how many places a recipe makes faster, and between which ratios; `several`: devices."""
+    places = entry["places"]
     known = sorted((p for p in places if p["ratio"] is not None), key=lambda p: float(p["ratio"]))
     if not known:
         return "compared nowhere."
@@ -45,7 +47,7 @@ def _told(places: Sequence[Row], several: bool) -> str:
     return (
         f"{told}; the ratio runs from {number(least['ratio'])} ({_where(least, several)}) to "
         f"{number(most['ratio'])} ({_where(most, several)}), "
-        f"{number(most['ratio'] / least['ratio'])} times as much."
+        f"{number(entry['spread'])} times as much."
     )
 
 

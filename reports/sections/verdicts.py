@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
+from reports.counts import by_waiver
 from reports.layout import Column, Document, Row, Section, Table
 from reports.names import Names
-from reports.text import clean, percent, with_interval
+from reports.text import clean, counted, valued
 
 ORDER = 20
 VALUE = "value [95% interval]"
@@ -20,20 +20,26 @@ def section(document: Document) -> Section:
         return Section("Verdicts", ["The study sets no gates, so there is nothing to judge."])
     names = Names(document)
     tables = [
-        _open_table(names, gate, [row for row in found if row["gate"] == gate])
-        for gate in dict.fromkeys(row["gate"] for row in found if row["verdict"] != "pass")
+        _open_table(names, counts, [row for row in found if row["gate"] == counts["gate"]])
+        for counts in sorted(document["counts"]["gates"], key=_worst)
+        if counts["pass"] < counts["asked"]
     ]
     waived = [row for row in found if row["waiver"]]
     if waived:
         tables.append(_waivers_table(names, waived))
     passed = [row for row in found if row["verdict"] == "pass"]
-    if passed:
-        tables.append(_passed_table(names, passed))
-    words = [] if len(passed) < len(found) else [f"All {len(passed)} verdicts are pass."]
+    if held := [row for row in passed if not by_waiver(row)]:
+        tables.append(_passed_table(names, held))
+    asked = document["counts"]["verdicts"]["asked"]
+    words = [] if len(passed) < len(found) else [f"Pass: {asked} of {counted(asked, 'verdict')}."]
     return Section("Verdicts", words, tables=tables)
 
 
-def _open_table(names: Names, gate: str, rows: Sequence[Row]) -> Table:
+def _worst(counts: Row) -> tuple[bool, bool]:
+    return not counts["fail"], not counts["inconclusive"]
+
+
+def _open_table(names: Names, counts: Row, rows: Sequence[Row]) -> Table:
     """What one gate refused or could not decide."""
     refused = [row for row in rows if row["verdict"] != "pass"]
     columns = [
@@ -53,9 +59,8 @@ def _open_table(names: Names, gate: str, rows: Sequence[Row]) -> Table:
         ]
         for row in refused
     ]
-    counts = Counter(row["verdict"] for row in rows)
     told = ", ".join(f"{counts[word]} {word}" for word in _WORST_FIRST if counts[word])
-    return Table(f"{clean(gate)}: {told}", columns, body).filled()
+    return Table(f"{clean(counts['gate'])}: {told}", columns, body).filled()
 
 
 def _passed_table(names: Names, rows: Sequence[Row]) -> Table:
@@ -97,7 +102,4 @@ def _why(row: Row) -> str:
 
 
 def _value(row: Row) -> str:
-    if row["unit"] == "share":
-        return percent(row["value"], row["ci"])
-    text = with_interval(row["value"], row["ci"])
-    return text if row["value"] is None or row["unit"] == "x" else f"{text} {row['unit']}"
+    return valued(row["value"], row["ci"], row["unit"])

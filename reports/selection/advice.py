@@ -122,7 +122,7 @@ def _rival(matter: Matter, at: int) -> Iterator[dict[str, Any]]:
         error = float(np.subtract(*np.quantile(apart, [0.841, 0.159]))) / 2
         gap = abs(float(np.median(apart)) + math.log1p(matter.delta))
         needed = units_for(gap, error * math.sqrt(units))
-        told = f"more than {matter.delta:.0%} better than the choice with P {ahead:.0%}"
+        told = f"more than {100 * matter.delta:g}% better than the choice with P {ahead:.0%}"
         more = _more(matter.lines[at], needed)
         yield {"metric": None, "action": f"{told}; {more}, of both", "needed": needed}
 

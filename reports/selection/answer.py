@@ -40,7 +40,7 @@ def _verdict(document: Document) -> str:
         hardware = document["hardware"]
         each = "no board meets this" if len(hardware) > 1 else "this board does not meet it"
         return f"NOTHING MEETS IT: {each}. Below are the nearest misses, one for each hardware."
-    near = f"P(within {delta:.0%} of the best) {chance(choice['p_near'])}"
+    near = f"P(within {100 * delta:g}% of the best) {chance(choice['p_near'])}"
     regret = f"expected regret {percent(choice['regret'])}"
     known = "unknown" if choice["p_feasible"] is None else chance(choice["p_feasible"])
     sure = f"P(feasible) {known}, {near}, {regret}"
@@ -88,8 +88,8 @@ def _scope(document: Document) -> Iterator[str]:
     rivals = sum(row["feasible"] != "no" for row in document["candidates"])
     if rivals > 2:
         yield (
-            f"It is the best of {rivals} that were measured, and the best of many looks better "
-            "than it is: measure it once more before money depends on it."
+            f"It is the best of {rivals} that may keep the constraints, and the best of many looks "
+            "better than it is: measure it once more before money depends on it."
         )
 
 

@@ -11,13 +11,13 @@ from typing import Any, Literal
 import numpy as np
 
 from reports import stats
-from reports.comparison import to_baseline
-from reports.document import build
+from reports.comparison import comparisons, to_baseline
 from reports.estimate import Estimate
 from reports.families import baseline_of
 from reports.gates import METRICS, Ratios
 from reports.index import Index, Taken, index
 from reports.launchwise import logs, of_cell, value
+from reports.rows import all_rows
 from reports.run import Run
 from reports.selection.draws import Doubt
 from reports.selection.wanted import ENERGY, HIGHER
@@ -41,8 +41,9 @@ class Session:
     @classmethod
     def of(cls, run: Run) -> Session:
         """Read a run; its values are those of its report."""
-        report = build(run)
-        return cls(index(run), report["results"], to_baseline(report["comparisons"]))
+        found = index(run)
+        results, _ = all_rows(found)
+        return cls(found, results, to_baseline(comparisons(found)))
 
     @property
     def id(self) -> str:

@@ -23,12 +23,9 @@ from reports.selection.wanted import (
     Bools,
     Floats,
     Wanted,
-    badness,
 )
 
 SCHEMA = "edgeproof.selection/1"
-# A front is found draw by draw, against all others: fewer draws do.
-FRONT_DRAWS = 400
 
 
 def build(
@@ -132,24 +129,15 @@ class _View:
 
     def _front(self) -> list[tuple[bool, float]]:
         """Which are on the front by their values, and how often over the draws."""
-        axes, kept = self.wanted.fronts, np.flatnonzero(self.able.any(axis=1))
+        axes, kept = self.wanted.fronts, np.flatnonzero(self.able.any(axis=1)).tolist()
         told = [(False, 0.0)] * len(self.lines)
-        if not axes or not kept.size:
+        if not axes or not kept:
             return told
-        used = min(FRONT_DRAWS, self.count)
-        values = np.full((len(axes), kept.size, used), np.nan)
-        points = np.full((kept.size, len(axes)), np.nan)
-        for row, line in enumerate(self.lines[int(at)] for at in kept):
-            for column, axis in enumerate(axes):
-                drawn, value = line.draws[axis], line.doubts[axis].estimate.value
-                if drawn is not None and value is not None:
-                    values[column, row] = badness(axis, drawn[:used])
-                    points[row, column] = badness(axis, value)
+        used = min(pareto.FRONT_DRAWS, self.count)
         # What is not proven to break a limit takes part with its value.
-        on = pareto.front(points)
-        chances = pareto.chances(values, self.able[kept, :used])
-        for row, at in enumerate(kept):
-            told[at] = bool(on[row]), float(chances[row])
+        found = pareto.placed([self.lines[at] for at in kept], axes, self.able[kept, :used])
+        for at, placed in zip(kept, found, strict=True):
+            told[at] = placed
         return told
 
 

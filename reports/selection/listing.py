@@ -10,6 +10,7 @@ from reports.selection.words import (
     LONGEST,
     Document,
     chance,
+    drawn,
     feasible,
     heading,
     named,
@@ -33,7 +34,7 @@ def candidates(document: Document) -> Section | None:
         Column("candidate"),
         Column("feasible", "word"),
         Column("P(feasible)", "number"),
-        Column(f"P(within {document['delta']:.0%})", "number"),
+        Column(f"P(within {100 * document['delta']:g}%)", "number"),
         Column("regret", "number"),
         Column("P(best)", "number", detail=True),
         Column("P(front)", "number", detail=True),
@@ -103,15 +104,19 @@ def _front_words(document: Document) -> list[str]:
 def _chart(document: Document, rows: list[Row]) -> list[Chart]:
     """The first two axes, where both have values that differ."""
     axes = document["axes"][:2]
+    alone = len(document["hardware"]) == 1
     points = [
         point
         for row in rows[:MOST_DRAWN]
-        if (point := _point(row, axes)) is not None and row["feasible"] != "no"
+        if (point := _point(row, axes, alone)) is not None and row["feasible"] != "no"
     ]
     varied = all(len({point[key] for point in points}) > 1 for key in ("x", "y"))
     if len(axes) < 2 or len(points) < 2 or not varied:
         return []
-    caption = f"{axes[0]} against {axes[1]} of what may keep the constraints, with intervals"
+    filled = "; filled: on the front" if alone else ""
+    caption = (
+        f"{axes[1]} against {axes[0]} of what may keep the constraints, with intervals{filled}"
+    )
     stepped = len(document["axes"]) == len(axes)  # a third axis is not in the picture
     return [Chart(caption, lambda: _drawn(points, axes, stepped))]
 
@@ -119,22 +124,19 @@ def _chart(document: Document, rows: list[Row]) -> list[Chart]:
 def _drawn(points: list[Row], axes: list[str], stepped: bool) -> Spec:
     from reports.selection.chart import front_chart  # altair takes a second to import
 
-    return front_chart(points, heading(axes[0]), heading(axes[1]), stepped)
+    return front_chart(points, heading(axes[0]), heading(axes[1]), stepped=stepped)
 
 
-def _point(row: Row, axes: list[str]) -> Row | None:
+def _point(row: Row, axes: list[str], alone: bool) -> Row | None:
+    """Of several kinds of hardware the colour tells which; of one, variant and runtime are told."""
     values = [row["values"][axis] for axis in axes]
     if len(values) < 2 or any(value["value"] is None for value in values):
         return None
-    (x_low, x_high), (y_low, y_high) = (v["ci"] or [v["value"]] * 2 for v in values)
     return {
-        "x": values[0]["value"],
-        "y": values[1]["value"],
-        "x_low": x_low,
-        "x_high": x_high,
-        "y_low": y_low,
-        "y_high": y_high,
-        "hardware": clean(row["hardware"], LONGEST),
+        **drawn("x", axes[0], values[0]),
+        **drawn("y", axes[1], values[1]),
+        "kind": clean(row["variant" if alone else "hardware"], LONGEST),
+        **({"place": clean(row["runtime"], LONGEST)} if alone else {}),
         "front": "on the front" if row["on_front"] else "behind it",
     }
 

@@ -102,7 +102,7 @@ def _scenarios(document: Document) -> Table | None:
         Column("USD"),
         Column("outcome"),
         Column("choice"),
-        Column(f"P(within {document['delta']:.0%})", "number"),
+        Column(f"P(within {100 * document['delta']:g}%)", "number"),
     ]
     caption = "The choice under each scenario of prices; the rest of the page is of the first"
     return Table(caption, columns, rows) if len(rows) > 1 else None

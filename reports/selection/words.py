@@ -46,6 +46,14 @@ def heading(metric: str) -> str:
     return f"{metric}, %" if unit(metric) == "share" else metric
 
 
+def drawn(axis: str, metric: str, told: Row) -> dict[str, float]:
+    """A value and its interval's ends, or itself for them, on the axis that `heading` names."""
+    factor = 100.0 if unit(metric) == "share" else 1.0
+    low, high = told["ci"] or [told["value"]] * 2
+    ends = {f"{axis}_low": factor * low, f"{axis}_high": factor * high}
+    return {axis: factor * told["value"], **ends}
+
+
 def feasible(row: Row) -> str:
     """P(feasible), or the most that it can be."""
     if row["p_feasible"] is not None:

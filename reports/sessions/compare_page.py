@@ -44,7 +44,7 @@ def _answer(document: Document) -> Section:
         return Section("Answer", list(_verdictless(document)), list(_nominated(document)))
     words = [
         f"Their times cannot be compared: {clean(document['refusal'], 800)}.",
-        f"To know what changed, measure both in turns: {clean(document['next_step'])}",
+        f"To know what changed: {clean(document['next_step'], 300)}.",
     ]
     return Section("Answer", words)
 
@@ -61,7 +61,7 @@ def _verdictless(document: Document) -> Iterator[str]:
     else:
         yield "No time is tied to an anchor, so nothing can be said of what changed it."
     if marked:
-        yield f"That nominates, it proves nothing; to confirm: {clean(document['next_step'])}"
+        yield f"That nominates, it proves nothing; to confirm: {clean(document['next_step'], 300)}."
     forbidden = [cell for cell in document["cells"] if cell["forbidden"]]
     for reason in dict.fromkeys(cell["forbidden"] for cell in forbidden):
         yield _told_of(

@@ -65,6 +65,7 @@ def build(first: Run, second: Run, anchor: str | None = None) -> dict[str, Any]:
 
     Cells are matched by their device, variant and all that a study asks of them.
     """
+    anchor = anchor or _common(first, second)
     cells, others = by_name(first), by_name(second)
     apart = differences(first, second)
     compared = list(_compared((first, second), (cells, others), apart, anchor))
@@ -77,7 +78,7 @@ def build(first: Run, second: Run, anchor: str | None = None) -> dict[str, Any]:
         "confidence": CONFIDENCE,
         "comparable": comparable,
         "refusal": None if comparable else _refusal(apart, compared),
-        "next_step": f"edgeproof gate STUDY --against {first.id}",
+        "next_step": _next_step(first, apart, compared),
         "differences": [each.document() for each in apart],
         "cells": compared,
         "only_first": _unmatched(first, cells, others),
@@ -107,6 +108,17 @@ def _compared(
             yield _cell(indexes, (first, second), anchors, apart)
 
 
+def _common(first: Run, second: Run) -> str | None:
+    """Where their baselines differ, as after `gate --against`: the one that both have measured.
+
+    Null where the baseline of each will do.
+    """
+    baselines = dict.fromkeys(str(run.study.get("baseline")) for run in (first, second))
+    have = [{record.cell["variant"] for record in run.cells} for run in (first, second)]
+    both = [name for name in baselines if all(name in names for names in have)]
+    return both[0] if len(baselines) > 1 and both else None
+
+
 def _run(run: Run) -> dict[str, Any]:
     keys = {"run": run.id, "study": run.study.get("name")}
     return keys | {"started": run.started, "finished": run.finished}
@@ -117,6 +129,15 @@ def _refusal(apart: Sequence[Difference], cells: Sequence[Row]) -> str:
         return "they have no cell in common"
     forbidding = [str(each) for each in apart if each.forbids == "times"]
     return "; ".join(forbidding)
+
+
+def _next_step(first: Run, apart: Sequence[Difference], cells: Sequence[Row]) -> str:
+    """What settles it: to measure two files in turns, or the same file in the same surroundings."""
+    if not cells or not all(cell["same_file"] for cell in cells):
+        return f"edgeproof gate STUDY --against {first.id}, which measures both in turns"
+    unlike = dict.fromkeys(each.fact for each in apart if each.forbids == "times")
+    when = f"once both have the same {', '.join(unlike)}" if unlike else "once more"
+    return f"edgeproof run STUDY {when}: the files are the same, so no model changed"
 
 
 def _unmatched(run: Run, ours: Cells, theirs: Cells) -> list[dict[str, Any]]:

@@ -37,7 +37,7 @@ _FACTS: Mapping[str, str] = {
     "clocks.scaling_max_freq": "highest clock, kHz",
     "agent_sha256": "edgeproof's agent",
 }
-_BOARD = "board"
+BOARD = "board"
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ def differences(first: Run, second: Run) -> list[Difference]:
     found = [*_studies(first, second)]
     for device in first.devices:
         if device.name in theirs:
-            found += _devices(device, theirs[device.name])
+            found += of_device(device, theirs[device.name])
             heat = [_thermal(run, device.name) for run in (first, second)]
             found += _thermal_states(device.name, *heat)
-            runtimes = [_runtimes(run, device.name) for run in (first, second)]
+            runtimes = [runtimes_of(run, device.name) for run in (first, second)]
             found += _runtime_states(device.name, *runtimes)
     return sorted(found, key=lambda each: each.forbids is None)
 
@@ -105,7 +105,8 @@ def _told(entry: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in sorted(entry.items())) or "none"
 
 
-def _devices(first: DeviceRecord, second: DeviceRecord) -> Iterator[Difference]:
+def of_device(first: DeviceRecord, second: DeviceRecord) -> Iterator[Difference]:
+    """All that differs between a device as it was twice; nothing where one was never reached."""
     name = first.name
     if not first.facts or not second.facts:
         return  # never reached in one of them: no cell of it has times
@@ -133,15 +134,15 @@ def _boards(name: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> I
         ours, theirs = _at(first, mark), _at(second, mark)
         if ours is not None and theirs is not None:
             if ours != theirs:
-                yield Difference(_BOARD, f"{mark} {ours}", f"{mark} {theirs}", "times", name)
+                yield Difference(BOARD, f"{mark} {ours}", f"{mark} {theirs}", "times", name)
             elif mark == "hostname":
                 told = f"only the host name is known: {ours}"
-                yield Difference(_BOARD, told, told, None, name)
+                yield Difference(BOARD, told, told, None, name)
             else:
                 boots = [str(facts.get("boot_id"))[:8] for facts in (first, second)]
                 yield Difference("boot", boots[0], boots[1], None, name)
             return
-    yield Difference(_BOARD, UNRECORDED, UNRECORDED, None, name)
+    yield Difference(BOARD, UNRECORDED, UNRECORDED, None, name)
 
 
 def _memory(name: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[Difference]:
@@ -190,7 +191,7 @@ def _thermal_states(name: str, first: _Thermal, second: _Thermal) -> Iterator[Di
         yield Difference("clock", f"{clock[0]:.0f} MHz", f"{clock[1]:.0f} MHz", "times", name)
 
 
-def _runtimes(run: Run, device: str) -> dict[str, dict[str, str]]:
+def runtimes_of(run: Run, device: str) -> dict[str, dict[str, str]]:
     """Of each runtime that a device was asked to run: its options, and the version that ran."""
     cells = {r.cell["id"]: r.cell for r in run.cells if r.device == device}
     told: dict[str, dict[str, str]] = {}

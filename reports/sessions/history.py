@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from statistics import median
 from typing import Any
@@ -67,37 +67,65 @@ class Point:
     ratio: Estimate  # to the anchor
 
 
-def build(runs: Iterable[Run], question: Question) -> dict[str, Any]:
-    """The document of runs in the order of their start; they are read one at a time."""
-    sessions: list[Session] = []
-    series: dict[Asked, list[Point]] = {}
-    left_out: list[dict[str, str]] = []
+@dataclass
+class Followed:
+    """What the runs read so far say to one question."""
+
+    question: Question
+    sessions: list[Session] = field(default_factory=list)
+    series: dict[Asked, list[Point]] = field(default_factory=dict)
+    left_out: list[dict[str, str]] = field(default_factory=list)
     before: Run | None = None
-    for run in runs:
-        points = _points(index(run), question, len(sessions))
+
+    def take(self, found: Index) -> None:
+        """Read the next run."""
+        run = found.run
+        points = _points(found, self.question, len(self.sessions))
         if not points:
-            left_out.append({"run": run.id, "reason": "it has no such cell"})
-            continue
-        apart = differences(before, run) if before else []
-        here = [each for each in apart if each.device in (None, question.device)]
-        sessions.append(Session(run.id, run.started, here))
+            self.left_out.append({"run": run.id, "reason": "it has no such cell"})
+            return
+        apart = differences(self.before, run) if self.before else []
+        here = [each for each in apart if each.device in (None, self.question.device)]
+        self.sessions.append(Session(run.id, run.started, here))
         for asked, point in points.items():
-            series.setdefault(asked, []).append(point)
-        before = run
-    document = {
-        "schema": SCHEMA,
-        **vars(question),
-        "unit": METRICS[question.metric].unit,
-        "meaning": METRICS[question.metric].meaning,
-        "exact": _exact(question.metric),
-        "confidence": CONFIDENCE,
-        "fewest_sessions": 2 * FEWEST,
-        "sessions": [_session(each) for each in sessions],
-        "series": [_series(sessions, *each, question) for each in series.items()],
-        "left_out": left_out,
-    }
-    found: dict[str, Any] = plain(document)
+            self.series.setdefault(asked, []).append(point)
+        self.before = run
+
+    def document(self) -> dict[str, Any]:
+        """The answer."""
+        metric = self.question.metric
+        document = {
+            "schema": SCHEMA,
+            **vars(self.question),
+            "unit": METRICS[metric].unit,
+            "meaning": METRICS[metric].meaning,
+            "exact": _exact(metric),
+            "confidence": CONFIDENCE,
+            "fewest_sessions": 2 * FEWEST,
+            "sessions": [_session(each) for each in self.sessions],
+            "series": [
+                _series(self.sessions, *each, self.question) for each in self.series.items()
+            ],
+            "left_out": self.left_out,
+        }
+        found: dict[str, Any] = plain(document)
+        return found
+
+
+def build(runs: Iterable[Run], question: Question) -> dict[str, Any]:
+    """The document of runs in the order of their start."""
+    [found] = follow(runs, [question])
     return found
+
+
+def follow(runs: Iterable[Run], questions: Sequence[Question]) -> list[dict[str, Any]]:
+    """A document for each question; runs come in the order of their start, one at a time."""
+    followed = [Followed(question) for question in questions]
+    for run in runs:
+        found = index(run)
+        for each in followed:
+            each.take(found)
+    return [each.document() for each in followed]
 
 
 def _exact(metric: str) -> bool:
@@ -159,6 +187,8 @@ def _series(
     tied = [_pinned(point, pinned) for point in points]
     here = [(point, point.ratio if tying else point.value) for point in tied]
     beside = [(point, point.anchor_value) for point in tied] if tying else []
+    changes = _steps if _exact(question.metric) else _levels
+    around = _levels(sessions, beside, question)
     return {
         **dict(zip(_ASKED, asked, strict=True)),
         "follows": follows,
@@ -166,10 +196,8 @@ def _series(
         "anchor_file": pinned,
         "no_anchor": None if tying else points[-1].ratio.reason,
         "points": [_shown(sessions[point.session], point) for point in tied],
-        "changes": _steps(sessions, here) if _exact(question.metric) else _levels(sessions, here),
-        "anchor_changes": [
-            change | {"same_file": True, "confirm": None} for change in _levels(sessions, beside)
-        ],
+        "changes": changes(sessions, here, question),
+        "anchor_changes": [change | {"same_file": True, "confirm": None} for change in around],
     }
 
 
@@ -197,19 +225,19 @@ def _estimate(found: Estimate) -> dict[str, Any]:
 
 
 def _steps(
-    sessions: Sequence[Session], followed: Sequence[tuple[Point, Estimate]]
+    sessions: Sequence[Session], followed: Sequence[tuple[Point, Estimate]], question: Question
 ) -> list[dict[str, Any]]:
     """Every change of an exact value from one session to the next that has one."""
     known = [(point, each.value) for point, each in followed if each.value is not None]
     return [
-        _change(sessions, (last, first), (before, after)) | {"confirm": None}
+        _change(sessions, (last, first), (before, after), question) | {"confirm": None}
         for (last, before), (first, after) in pairwise(known)
         if before != after
     ]
 
 
 def _levels(
-    sessions: Sequence[Session], followed: Sequence[tuple[Point, Estimate]]
+    sessions: Sequence[Session], followed: Sequence[tuple[Point, Estimate]], question: Question
 ) -> list[dict[str, Any]]:
     """The nominated changes of a level, of more than 1%."""
     known = [(point, each) for point, each in followed if each.value is not None and each.value > 0]
@@ -219,7 +247,7 @@ def _levels(
     pieces = pairwise([0, *starts, len(known)])
     levels = [median(values[begin:end]) for begin, end in pieces] if starts else []
     return [
-        _change(sessions, (known[start - 1][0], known[start][0]), (before, after))
+        _change(sessions, (known[start - 1][0], known[start][0]), (before, after), question)
         for start, (before, after) in zip(starts, pairwise(levels), strict=True)
         if abs(math.log(after / before)) > MARGIN
     ]
@@ -232,7 +260,10 @@ def _error(estimate: Estimate) -> float:
 
 
 def _change(
-    sessions: Sequence[Session], ends: tuple[Point, Point], levels: tuple[float, float]
+    sessions: Sequence[Session],
+    ends: tuple[Point, Point],
+    levels: tuple[float, float],
+    question: Question,
 ) -> dict[str, Any]:
     """One change, between the last session of a level and the first of the next."""
     last, first = ends
@@ -249,5 +280,5 @@ def _change(
         "same_file": same,
         "surroundings": [each.document() for session in between for each in session.surroundings],
         # Measured in turns, a file is as fast as itself: that would settle nothing.
-        "confirm": None if same else f"edgeproof gate STUDY --against {run}",
+        "confirm": None if same else f"edgeproof gate STUDY --against {run}:{question.variant}",
     }

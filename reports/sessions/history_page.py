@@ -31,7 +31,7 @@ def sections(document: Document) -> Sections:
 
 
 def _answer(document: Document) -> Section:
-    count = len(document["sessions"])
+    count, unit = len(document["sessions"]), document["unit"]
     words = [
         *_nominations(document, count),
         *_loose(document),
@@ -42,8 +42,8 @@ def _answer(document: Document) -> Section:
         point
         for series in document["series"]
         for point in (
-            *(_change(document, series, change) for change in series["changes"]),
-            *(_around(document, series, change) for change in series["anchor_changes"]),
+            *((_name(document, series), change(series, c, unit)) for c in series["changes"]),
+            *((_name(document, series), around(series, c, unit)) for c in series["anchor_changes"]),
         )
     ]
     return Section("Answer", words, points)
@@ -83,26 +83,26 @@ def _loose(document: Document) -> Iterator[str]:
         )
 
 
-def _change(document: Document, series: Row, change: Row) -> tuple[str, str]:
-    unit = f"times {clean(series['anchor'])}" if series["anchor"] else document["unit"]
+def change(series: Row, found: Row, unit: str) -> str:
+    """One change of a cell's level, what lies around it, and what confirms it."""
+    unit = f"times {clean(series['anchor'])}" if series["anchor"] else unit
     parts = [
-        f"{_step(change, unit)} from {clean(change['first'])} on",
-        f"around it: {_told(change['surroundings'])}",
+        f"{_step(found, unit)} from {clean(found['first'])} on",
+        f"around it: {_told(found['surroundings'])}",
     ]
-    if change["confirm"]:
-        parts.append(f"to confirm: {clean(change['confirm'])}")
-    elif change["same_file"]:
+    if found["confirm"]:
+        parts.append(f"to confirm: {clean(found['confirm'], 300)}")
+    elif found["same_file"]:
         parts.append("the file is the same before and after, so that it is not what changed")
-    return _name(document, series), "; ".join(parts) + "."
+    return "; ".join(parts) + "."
 
 
-def _around(document: Document, series: Row, change: Row) -> tuple[str, str]:
-    """A change of the anchor's own time."""
-    text = (
-        f"{clean(series['anchor'])} itself {_step(change, document['unit'])} from "
-        f"{clean(change['first'])} on; around it: {_told(change['surroundings'])}."
+def around(series: Row, found: Row, unit: str) -> str:
+    """One change of the anchor's own time."""
+    return (
+        f"{clean(series['anchor'])} itself {_step(found, unit)} from {clean(found['first'])} on; "
+        f"around it: {_told(found['surroundings'])}."
     )
-    return _name(document, series), text
 
 
 def _step(change: Row, unit: str) -> str:

@@ -11,12 +11,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import onnx
 import pytest
 
-from benchmarks.trials import network
+from harness import schemas
+from harness.selftest import network
+from reports.sections import all_sections
 from tests.e2e.lab import BRIEF, SAMPLES, Lab, by_variant, save_linear
+from tests.unit.page_numbers import strangers, undrawn
 
 
 def test_a_study_is_measured_and_reported(lab: Lab) -> None:
@@ -64,6 +68,14 @@ def test_reports_come_in_every_form(measured: Lab) -> None:
     assert "| pruned" in measured.command("report", "--format", "md").stdout
     assert "pruned" in measured.command("report").stdout
     assert measured.command("report", "--format", "csv").stdout.count("\n") >= 3
+
+
+def test_the_json_of_what_was_measured_holds_every_number_of_its_page(measured: Lab) -> None:
+    report = measured.report()
+    refused = jsonschema.Draft202012Validator(schemas.of("report")).iter_errors(report)
+    assert [error.message for error in refused] == []
+    assert strangers(report, all_sections) == []
+    assert undrawn(report, all_sections) == []
 
 
 def test_an_unknown_run_names_the_nearest(measured: Lab) -> None:

@@ -13,33 +13,8 @@ from click.testing import CliRunner, Result
 from harness.cli import cli
 from harness.errors import EdgeproofError
 from harness.store import Store
-from reports.run import Run
 from tests.unit.run_builder import TIMES
-from tests.unit.session_builder import session
-
-
-def keep(store: Store, run: Run) -> None:
-    """Store a run as the controller does: planned first, then launch by launch."""
-    store.create_run(run, Path(), None, run.dataset)
-    for board in run.devices:
-        store.update_device(run.id, board.name, facts=dict(board.facts), status="ok")
-    launches: dict[tuple[str, str, int], list[Any]] = {}
-    for record in run.launches:
-        launches.setdefault((record.device, record.group, record.ordinal), []).append(record)
-    for (board_name, group, ordinal), records in launches.items():
-        event: Any = {
-            "kind": "launch",
-            "group": group,
-            "ordinal": ordinal,
-            "interleaved": True,
-            "seconds": 2.0,
-            "cells": [record.launch for record in records],
-            "conditions": records[0].conditions,
-        }
-        store.add_launch(run.id, board_name, event)
-    for each in run.evaluations:
-        store.add_evaluation(run.id, each.device, each.event)
-    store.finish_run(run.id)
+from tests.unit.session_builder import keep, session
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +61,8 @@ def test_compare_refuses_unlike_runs_with_exit_code_2(url: str) -> None:
     assert done.exception.exit_code == 2
     assert "pi5: kernel 6.6.31 against 6.12.1" in done.exception.what
     assert done.exception.next_step == (
-        "edgeproof gate STUDY --against kws-04, which measures both in turns"
+        "edgeproof run STUDY once both have the same kernel: the files are the same, so no model "
+        "changed"
     )
     # What is exactly known is shown all the same.
     assert "4 of 4 cells ran the same file" in done.output
@@ -135,6 +111,34 @@ def test_history_of_the_latest_runs_study(url: str) -> None:
     assert "over 1 session." in done.output
 
 
+def test_history_of_a_lab_is_one_row_a_cell(url: str) -> None:
+    done = edgeproof(url, "history", "--format", "json")
+    found = json.loads(done.stdout)
+    assert found["schema"] == "edgeproof.overview/1" and found["studies"] == ["kws", "nuc"]
+    rows = {(row["study"], row["variant"]): row for row in found["rows"]}
+    assert {study for study, _ in rows} == {"kws", "nuc"}
+    assert ("kws", "dense") not in rows, "it is the anchor of the others"
+    slim = rows["kws", "slim-40"]
+    assert (slim["sessions"], slim["follows"], slim["anchor"]) == (8, "ratio", "dense")
+    assert [change["first"] for change in slim["changes"]] == ["kws-05"]
+    assert slim["now"]["value"] == pytest.approx(2.1 * 1.06 / 4.0, rel=0.02)
+    assert slim["since_first"] == pytest.approx(1.06, rel=0.02)
+
+
+def test_an_overview_says_how_to_look_closer_and_what_confirms(url: str) -> None:
+    done = edgeproof(url, "history", "kws", "--device", "pi5", "--format", "md")
+    assert done.exit_code == 0, done.output
+    assert "1 change of level nominated. None is a verdict" in done.output
+    assert "edgeproof gate STUDY --against kws-04:slim-40" in done.output
+    assert "edgeproof history kws --variant slim-40 --device pi5" in done.output
+
+
+def test_an_overview_is_a_page_too(url: str, tmp_path: Path) -> None:
+    page = tmp_path / "lab.html"
+    assert edgeproof(url, "history", "-o", str(page)).exit_code == 0
+    assert "<title>edgeproof history: kws, nuc</title>" in page.read_text()
+
+
 def test_history_draws_a_page(url: str, tmp_path: Path) -> None:
     page = tmp_path / "history.html"
     done = edgeproof(url, "history", "kws", "--variant", "slim-40", "-o", str(page))
@@ -146,6 +150,8 @@ def test_history_draws_a_page(url: str, tmp_path: Path) -> None:
     [
         (("kwz", "--variant", "slim-40"), "unknown run or study 'kwz'; did you mean 'kws'?"),
         (("kws", "--variant", "slim-4"), "unknown variant 'slim-4'; did you mean 'slim-40'?"),
+        (("--device", "pi4"), "unknown device 'pi4'; did you mean 'pi5'?"),
+        (("kwz",), "unknown run or study 'kwz'; did you mean 'kws'?"),
         (
             ("kws", "--variant", "slim-40", "--device", "pi4"),
             "unknown device 'pi4'; did you mean 'pi5'?",

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from run_builder import RunBuilder, cell
 
 from agents import wire
+from tests.unit.run_builder import RunBuilder, cell
 
 Floats = NDArray[np.float64]
 CORRUPTIONS = ("noise", "blur", "contrast", "occlusion", "missing-channels", "input-quantisation")

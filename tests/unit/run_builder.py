@@ -186,6 +186,7 @@ class RunBuilder:
     groups: list[GroupRecord] = field(default_factory=list)
     records: list[LaunchRecord] = field(default_factory=list)
     events: list[EvaluationRecord] = field(default_factory=list)
+    begun: dict[tuple[str, str, int], float] = field(default_factory=dict)  # of launches
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
@@ -244,9 +245,9 @@ class RunBuilder:
         interleaved: bool = True,
         around: wire.Conditions | None = None,
     ) -> None:
-        record = LaunchRecord(
-            self.device, group, ordinal, interleaved, 2.0, launch, around or conditions()
-        )
+        key = (self.device, group, ordinal)
+        started = self.begun.setdefault(key, 1.8e9 + 2.5 * len(self.begun))
+        record = LaunchRecord(*key, interleaved, 2.0, launch, around or conditions(), started)
         self.records.append(record)
 
     def add_evaluation(self, of: wire.Cell, right: float, **changes: Any) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from harness.store import Store
 from reports.run import Run
 from tests.unit.run_builder import RIGHT, TIMES, RunBuilder, cell
 
@@ -73,3 +75,27 @@ def session(
         dataset=DATASET,
         devices=[board],
     )
+
+
+def keep(store: Store, run: Run) -> None:
+    """Store a run as the controller does: planned first, then launch by launch."""
+    store.create_run(run, Path(), None, run.dataset)
+    for board in run.devices:
+        store.update_device(run.id, board.name, facts=dict(board.facts), status="ok")
+    launches: dict[tuple[str, str, int], list[Any]] = {}
+    for record in run.launches:
+        launches.setdefault((record.device, record.group, record.ordinal), []).append(record)
+    for (board_name, group, ordinal), records in launches.items():
+        event: Any = {
+            "kind": "launch",
+            "group": group,
+            "ordinal": ordinal,
+            "interleaved": True,
+            "seconds": 2.0,
+            "cells": [record.launch for record in records],
+            "conditions": records[0].conditions,
+        }
+        store.add_launch(run.id, board_name, event)
+    for each in run.evaluations:
+        store.add_evaluation(run.id, each.device, each.event)
+    store.finish_run(run.id)

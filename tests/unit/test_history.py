@@ -48,11 +48,11 @@ def test_a_slower_variant_is_nominated_where_it_changed() -> None:
     [change] = only(found)["changes"]
     assert (change["last"], change["first"]) == ("kws-06", "kws-07")
     assert change["ratio"] == pytest.approx(1.05, rel=0.01)
-    assert change["confirm"] == "edgeproof gate STUDY --against kws-06"
+    assert change["confirm"] == "edgeproof gate STUDY --against kws-06:slim-40"
     assert only(found)["anchor_changes"] == []
     text = shown(found)
     assert "1 change of level nominated. None is a verdict" in text
-    assert "to confirm: edgeproof gate STUDY --against kws-06" in text
+    assert "to confirm: edgeproof gate STUDY --against kws-06:slim-40" in text
 
 
 def test_a_moved_environment_blames_no_variant() -> None:

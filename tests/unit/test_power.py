@@ -159,3 +159,9 @@ def test_unpreempted_quantiles_have_their_own_minimum() -> None:
     with pytest.raises(ValueError, match="90 samples but 3 counts"):
         stats.unpreempted(samples[0], np.zeros(3, dtype=np.int64))
     assert stats.kept_switches([[5, 0, 1], [2], []]).tolist() == [0, 1]
+
+
+def test_a_reach_without_a_meaning_is_no_number() -> None:
+    found = power.prescribe([0.0, 0.02], ratio_rule(1.01, "p50", STANDARD))
+    assert found is not None and found.smallest_effect > 1
+    assert found.reason.startswith("this sample could see only a change of more than 100%; ")

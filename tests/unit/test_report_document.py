@@ -149,7 +149,10 @@ def test_throttled_launches_are_invalid() -> None:
 def test_the_document_is_the_same_whatever_order_the_launches_came_in() -> None:
     run = realistic(batches=(1,))
     turned = Run(**{**vars(run), "launches": list(reversed(run.launches))})
-    assert build(run) == build(turned)
+    documents = [build(run), build(turned)]
+    # To it the order is what the device's clock is held against.
+    assert all(document.pop("thermal") for document in documents)
+    assert documents[0] == documents[1]
 
 
 def test_one_row_a_cell_with_numbers_as_measured() -> None:
@@ -164,7 +167,7 @@ def test_one_row_a_cell_with_numbers_as_measured() -> None:
 
 def test_an_empty_run_has_a_document_too() -> None:
     document = build(RunBuilder().build())
-    assert document["results"] == [] and document["overall"] == "pass"
+    assert document["results"] == [] and document["overall"] is None
 
 
 def test_a_percentile_without_samples_is_null() -> None:

@@ -129,7 +129,7 @@ def test_the_report_shows_every_scenario() -> None:
     text = render.markdown(build(every_scenario().build()))
     for told in (
         "Runtimes against each other, same variant: against onnxruntime (1 pair)",
-        "| openvino | onnxruntime | dense |",
+        "| openvino | dense |",
         "Variants against each other, same runtime, throughput: against dense (1 pair)",
         "Highest rate of random arrivals",
         "| int8 | onnxruntime | server | 400",

@@ -61,7 +61,7 @@ def test_an_absolute_interval_contains_its_value(launches: list[list[int]]) -> N
 def test_one_launch_has_no_interval() -> None:
     alone = stats.pooled_quantile([np.linspace(1, 2, 100)], "p95")
     assert alone.value is not None and alone.interval is None
-    assert alone.reason == "1 usable launches; an interval needs 2"
+    assert alone.reason == "1 usable launch; an interval needs 2"
 
 
 def test_the_t_interval_is_the_textbook_one() -> None:

@@ -14,8 +14,10 @@ import onnxruntime
 import pytest
 
 from benchmarks import replay, validity
-from benchmarks.trials import figures, gates, hogs, network
+from benchmarks.trials import figures, gates, hogs
 from benchmarks.trials.gates import Findings, Gate, Launch
+from harness.errors import DeviceError
+from harness.selftest import fit, network
 from reports.sequential import STANDARD, ratio_rule
 
 RULE = ratio_rule(gates.LIMIT, gates.METRIC, STANDARD)
@@ -153,9 +155,10 @@ def test_the_number_of_gates_follows_from_n() -> None:
 
 
 def test_what_a_layer_costs_says_how_many_layers_make_a_slower_model() -> None:
-    assert validity.layers_for(1.12) == {"slow1": 3, "slow3": 10, "slow5": 17, "slow10": 33}
-    with pytest.raises(SystemExit, match="made no difference"):
-        validity.layers_for(0.99)
+    wanted = {"slow1": 3, "slow3": 10, "slow5": 17, "slow10": 33}
+    assert fit.layers_for(1.12, 40, gates.TARGETS) == wanted
+    with pytest.raises(DeviceError, match="made no difference"):
+        fit.layers_for(0.99, 40, gates.TARGETS)
 
 
 @pytest.mark.parametrize(

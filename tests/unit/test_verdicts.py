@@ -111,3 +111,15 @@ def test_a_sustained_load_is_judged_by_its_interval() -> None:
     made.study |= {"gates": [{"metric": "latency_p50_ms", "max": 10, "scenario": "sustained"}]}
     assert not is_decided(made.build(), "pi5", "variant/sustained")
     assert {row["verdict"] for row in build(made.build())["verdicts"]} == {"pass"}
+
+
+def test_a_ratio_is_not_asked_of_what_the_release_took_the_place_of() -> None:
+    candidate, released = cell("candidate"), cell("released")
+    document = study([RATIO]) | {"baseline": "released"}
+    document["variants"] = {"released": {"from": "dense"}, "dense": {}, "candidate": {}}
+    made = RunBuilder(launches=STANDARD[0] + 1, study=document)
+    for each in (released, DENSE, candidate):
+        made.add_cell(each)
+    made.add_group("g", {released["id"]: 2.0, DENSE["id"]: 4.0, candidate["id"]: 2.0})
+    [verdict] = build(made.build())["verdicts"]
+    assert (verdict["variant"], verdict["verdict"]) == ("candidate", "pass")

@@ -1,0 +1,56 @@
+"""All rows of results of a run, each beside the baseline that its accuracy is held against."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from reports.families import baseline_of, is_twin
+from reports.index import Index
+from reports.realised import put_realised
+from reports.results import result_row
+from reports.row import Row
+from reports.run import CellRecord
+
+# Of the setting of a baseline's cell as much as possible is alike; where it ran must be.
+_SETTING = ("batch", "threads", "scenario")
+_Place = tuple[str, str, str, str]  # device, variant, runtime, precision
+_Places = Mapping[_Place, Sequence[CellRecord]]
+
+
+def all_rows(found: Index) -> tuple[list[Row], list[Row]]:
+    """The rows of the results, with what zeros realised, and those of the twins beside them."""
+    places = _places(found)
+    results: list[Row] = []
+    controls: list[Row] = []
+    for record in found.run.cells:
+        row = result_row(found, record, _baseline(found, places, record))
+        if is_twin(found.run.study, row["variant"]):
+            controls.append(row)
+        else:
+            put_realised(found, row)
+            results.append(row)
+    return results, controls
+
+
+def _places(found: Index) -> _Places:
+    places: dict[_Place, list[CellRecord]] = defaultdict(list)
+    for record in found.run.cells:
+        cell = record.cell
+        place = record.device, cell["variant"], cell["runtime"], cell["precision"]
+        places[place].append(record)
+    return places
+
+
+def _baseline(found: Index, places: _Places, record: CellRecord) -> CellRecord | None:
+    """The cell of its baseline that ran the same way, or else in the same runtime."""
+    cell = record.cell
+    baseline = baseline_of(found.run.study, cell["variant"])
+    if baseline == cell["variant"]:
+        return record
+    alike = places.get((record.device, baseline, cell["runtime"], cell["precision"]), [])
+    return max(alike, key=lambda other: _likeness(record, other), default=None)
+
+
+def _likeness(record: CellRecord, other: CellRecord) -> int:
+    return sum(dict(record.cell)[key] == dict(other.cell)[key] for key in _SETTING)
