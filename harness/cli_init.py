@@ -62,7 +62,9 @@ def init(models: Sequence[Path], output: Path, devices: Sequence[str]) -> None:
 @click.command()
 @click.argument("kind", type=click.Choice(SCHEMAS))
 def schema(kind: str) -> None:
-    """Print a JSON Schema: editors check YAML by it, programs the JSON of a report.
+    """Print a JSON Schema of a file or of a report.
+
+    Editors check YAML by it, programs the JSON of a report.
 
     \b
     edgeproof schema study > study.schema.json

@@ -73,9 +73,9 @@ def selftest(
     mode: str,
     as_json: bool,
 ) -> None:
-    """Decide gates on identical and on slower networks on a device: how often are they wrong there?
+    """Test the gates on a device: how often are they wrong?
 
-    The rates are kept, and every later report of the device shows them. What was finished counts,
+    Gates are decided on identical networks and on some made slower. The rates are kept, and every later report of the device shows them. What was finished counts,
     also after Ctrl-C. Exit codes: 0 no error above the promised 1% is proven; 1 one is; 3 no gate
     on identical models was decided; 4 the device failed.
 

@@ -31,7 +31,7 @@ STUDY_SUFFIXES = (".yaml", ".yml")
 
 @click.group()
 def variants() -> None:
-    """Pruned and quantised variants: build, show, verify, list, restore.
+    """Variants: build, show, verify, list, restore.
 
     \b
     edgeproof variants build study.yaml
