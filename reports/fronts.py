@@ -38,7 +38,7 @@ def fronts(
     everything is on the front. Runtimes are held against each other by the clock around the call.
     """
     session = Session(found, rows, to_baseline(compared))
-    devices = {device.name: device.name for device in found.run.devices}
+    devices = {row["device"]: row["device"] for row in rows}
     every, _ = candidates([session], devices)
     accuracy = _accuracy(every)
     asked = Wanted((), {}, axes=(LATENCY, accuracy, MEMORY, ENERGY))
