@@ -124,6 +124,7 @@ def empty_record(cell: str) -> wire.CellLaunch:
         "streams": 1,
         "call_overhead_ns": None,
         "trials": [],
+        "readings": [],
     }
 
 

@@ -262,6 +262,14 @@ class Conditions(TypedDict):
     after: Dict[str, Any]
 
 
+class Reading(TypedDict):
+    """What the probes of heat read at one moment; null where the machine has none."""
+
+    clock: Optional[Dict[str, float]]  # MHz by the number of the CPU, of the cell's
+    throttling: Optional[Dict[str, int]]  # as agents/probes/throttling.py counts
+    temperature: Optional[Dict[str, float]]  # degrees Celsius by sensor
+
+
 class CellLaunch(TypedDict):
     """One fresh process of one cell and the blocks measured in it."""
 
@@ -281,6 +289,7 @@ class CellLaunch(TypedDict):
     streams: int  # requests in flight at once, as they were
     call_overhead_ns: Optional[int]  # see agents.backends.Session.native_ns; median of a launch
     trials: List[Trial]  # of the server scenario; blocks is empty then
+    readings: List[Reading]  # sustained: before the first block and after each; empty otherwise
 
 
 class LaunchEvent(TypedDict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 from agents import backends
@@ -42,6 +43,12 @@ def provision(device: Device, names: Sequence[str]) -> Row:
 def clean(device: Device) -> Row:
     """Remove edgeproof's folder, unless a job is at work in it."""
     return _visit(device, _remove, deploy.bare_site)
+
+
+def side_by_side(visit: Callable[[Device], Row], devices: Sequence[Device]) -> list[Row]:
+    """Visit devices at the same time; the rows are in the order of the devices."""
+    with ThreadPoolExecutor(max_workers=max(1, len(devices))) as pool:
+        return list(pool.map(visit, devices))
 
 
 def _visit(

@@ -144,7 +144,7 @@ def check_devices(names: Sequence[str], inventory: Path | None, as_json: bool) -
     """
     from harness import check
 
-    rows = [check.check(device) for device in _chosen(names, inventory)]
+    rows = check.side_by_side(check.check, _chosen(names, inventory))
     if as_json:
         click.echo(json.dumps(rows, indent=1))
     else:
@@ -165,7 +165,8 @@ def provision_devices(
     """
     from harness import check
 
-    rows = [check.provision(device, runtimes) for device in _chosen(names, inventory)]
+    chosen = _chosen(names, inventory)
+    rows = check.side_by_side(lambda device: check.provision(device, runtimes), chosen)
     table(["device", "ready", "details"], rows)
     sys.exit(EXIT_PASS if all(row["ready"] == "yes" for row in rows) else EXIT_DEVICE)
 
@@ -180,7 +181,7 @@ def clean_devices(names: Sequence[str], inventory: Path | None) -> None:
     """
     from harness import check
 
-    rows = [check.clean(device) for device in _chosen(names, inventory)]
+    rows = check.side_by_side(check.clean, _chosen(names, inventory))
     table(["device", "ready", "details"], rows)
     sys.exit(EXIT_PASS if all(row["ready"] == "yes" for row in rows) else EXIT_DEVICE)
 

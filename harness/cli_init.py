@@ -51,12 +51,10 @@ def init(models: Sequence[Path], output: Path, devices: Sequence[str]) -> None:
     write(output, text)
     load_study(output)
     missing = [name for name in devices if name not in {LOCAL, *lab}]
-    for name in missing:
-        click.echo(f"wrote {output}; next: edgeproof devices add {name} USER@HOST")
-    if not missing:
-        here = not (devices or lab)
-        how = " for this machine (a board: edgeproof devices add NAME USER@HOST)" if here else ""
-        click.echo(f"wrote {output}{how}; next: edgeproof run {output}")
+    steps = [f"edgeproof devices add {name} USER@HOST" for name in missing]
+    here = not (devices or lab)
+    how = " for this machine (a board: edgeproof devices add NAME USER@HOST)" if here else ""
+    click.echo(f"wrote {output}{how}; next: {', then '.join(steps or [f'edgeproof run {output}'])}")
 
 
 @click.command()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from harness import completion
 from harness.cli_shared import (
@@ -25,6 +26,7 @@ from harness.cli_shared import (
     found_inventory,
     inventory_option,
     path_type,
+    progress_option,
     rendered,
     store_option,
     write,
@@ -35,6 +37,7 @@ from harness.fields import MAX_BUDGET_S, seconds
 from harness.study import Study, load_study
 
 if TYPE_CHECKING:
+    from harness.devices import Device
     from harness.inputs import Inputs
     from harness.store import Store
     from reports.layout import Document
@@ -87,14 +90,7 @@ def measure_options(command: Callable[..., None]) -> Callable[..., None]:
             shell_complete=completion.runs,
             help="Go on with a run; nothing is measured again.",
         ),
-        click.option(
-            "--progress",
-            "mode",
-            type=click.Choice(["auto", "plain", "none"]),
-            default="auto",
-            show_default=True,
-            help="How to show progress on standard error.",
-        ),
+        progress_option,
         click.option(
             "-q", "--quiet", is_flag=True, help="Show no progress and print no table; errors only."
         ),
@@ -202,9 +198,9 @@ def gate(study: Path, bisect: bool, **options: Any) -> None:
 
 
 def _gated(study: Path, options: Mapping[str, Any]) -> int:
-    from harness import release, releases
+    from harness import release_files, releases
     from harness.store import Store
-    from reports import annotations, gates
+    from reports import annotations
 
     policy, store = options["policy"], Store(options["url"])
     wanted = _loaded(study)
@@ -219,20 +215,19 @@ def _gated(study: Path, options: Mapping[str, Any]) -> int:
     wanted = _within(wanted, options["budget"])
     called = releases.planned(wanted, options["called"], store) if options["called"] else None
     if options["against"]:
-        wanted = release.against(wanted, options["against"], store)
+        wanted = release_files.against(wanted, options["against"], store)
     wanted = wanted.with_compare(("variants",))  # no gate asks about runtimes
     inputs, found, code = _measured(wanted, study, store, options, policy == "warn")
-    verdict = gates.overall(found["verdicts"])
     if options["annotations"]:
         told = annotations.github(found, advisory=policy == "warn")
         click.echo(told, nl=False, err=options["as_json"])
-    if verdict == "pass" and not code:
-        for file in release.keep(inputs, store):
+    if found["overall"] == "pass" and not code:
+        for file in release_files.keep(inputs, store):
             click.echo(f"note: too large to be kept in the store: {file}", err=True)
         if called:
             releases.call(store, store.load(found["run"]), *called)
             click.echo(f"released: {called[1]} as {called[0]}", err=True)
-    for line in releases.drift(store, found["run"], str(study)):
+    for line in annotations.drifted(found, str(study)):
         click.echo(line, err=True)
     click.echo(f"gate: {annotations.answer(found)}", err=True)
     codes = {
@@ -240,7 +235,7 @@ def _gated(study: Path, options: Mapping[str, Any]) -> int:
         "fail": EXIT_FAILED,
         "inconclusive": {"fail": EXIT_FAILED, "warn": EXIT_PASS}.get(policy, EXIT_INCONCLUSIVE),
     }
-    return code or codes[verdict]
+    return code or codes[found["overall"]]
 
 
 def _for_bisect(code: int) -> int:
@@ -271,13 +266,41 @@ def _measured(
     profile: bool = False,
 ) -> tuple[Inputs, Document, int]:
     """Measure a study, or the rest of it; returns its files, its report and an exit code."""
-    from harness import controller, foresight, progress
+    from harness import controller, foresight, progress, releases
     from harness.devices import prices
-    from harness.inputs import look_into
-    from harness.variants import build, verify
     from reports import document
 
     forms = {path: form_of(path) for path in options["outputs"]}
+    inputs, devices, run_id = _prepared(wanted, study, store, options)
+    budget = inputs.study.measure.budget
+    for line in foresight.before(store.load(run_id), budget):
+        click.echo(f"note: {line}", err=True)
+    mode = "none" if options["quiet"] else options["mode"]
+    try:
+        with progress.display(mode, budget) as show:
+            outcomes = controller.execute(run_id, inputs, devices, store, show, profile)
+    except KeyboardInterrupt:
+        what = "interrupted; the devices go on with what they were asked to measure"
+        raise StoppedError(what, where=run_id, next_step=_go_on(run_id)) from None
+    measured = releases.with_release(store, store.load(run_id))
+    report = document.build(measured, prices(measured))
+    _tell(report, options["as_json"], options["quiet"])
+    for ended, told in _TO_GO_ON.items():
+        if ended in outcomes:
+            click.echo(f"{told}: {_go_on(run_id)}", err=True)
+    for path, form in forms.items():
+        write(path, rendered(report, form, **({"advisory": advisory} if form == "junit" else {})))
+    return inputs, report, _exit_code(outcomes)
+
+
+def _prepared(
+    wanted: Study, study: Path, store: Store, options: Mapping[str, Any]
+) -> tuple[Inputs, list[Device], str]:
+    """A study's files and devices, and its run: a new one, or the one to go on with."""
+    from harness import controller
+    from harness.inputs import look_into
+    from harness.variants import build, verify
+
     run_id = store.resolve(options["resume"]) if options["resume"] else None
     known = (store.inventory(run_id) if run_id else None) or found_inventory(study.parent)
     inventory = options["inventory"] or known
@@ -294,34 +317,31 @@ def _measured(
         controller.check_devices(devices, begun)
     else:
         run_id = controller.create(inputs, devices, store, inventory)
-    for line in foresight.before(store.load(run_id), wanted.measure.budget):
-        click.echo(f"note: {line}", err=True)
-    mode = "none" if options["quiet"] else options["mode"]
-    try:
-        with progress.display(mode, wanted.measure.budget) as show:
-            outcomes = controller.execute(run_id, inputs, devices, store, show, profile)
-    except KeyboardInterrupt:
-        what = "interrupted; the devices go on with what they were asked to measure"
-        raise StoppedError(what, where=run_id, next_step=_go_on(study, run_id)) from None
-    measured = store.load(run_id)
-    report = document.build(measured, prices(measured))
-    _tell(report, options["as_json"], options["quiet"])
-    for ended, told in _TO_GO_ON.items():
-        if ended in outcomes:
-            click.echo(f"{told}: {_go_on(study, run_id)}", err=True)
-    for path, form in forms.items():
-        write(path, rendered(report, form, **({"advisory": advisory} if form == "junit" else {})))
-    return inputs, report, _exit_code(outcomes)
+    return inputs, devices, run_id
 
 
-def _go_on(study: Path, run: str) -> str:
+def _go_on(run: str) -> str:
     """The command that measures the rest, as it was typed."""
     context = click.get_current_context()
-    given = [context.info_name or "run", str(study), "--resume", run]
-    for key, option in (("against", "--against"), ("called", "--release")):
-        if context.params.get(key):
-            given += [option, context.params[key]]
+    given = [str(context.info_name), str(context.params["study"]), "--resume", run]
+    for option in context.command.params:
+        if isinstance(option, click.Option) and option.name not in (None, "resume"):
+            given += _typed(context, option)
     return "edgeproof " + shlex.join(given)
+
+
+def _typed(context: click.Context, option: click.Option) -> Iterator[str]:
+    """An option with its value, if it was given; without a store's password."""
+    from harness.database import shown
+
+    name = str(option.name)
+    if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+        return
+    value = context.params[name]
+    for each in value if option.multiple else [value]:
+        yield option.opts[-1]
+        if not option.is_flag:
+            yield shown(each) if name == "url" else str(each)
 
 
 def _exit_code(outcomes: set[str]) -> int:

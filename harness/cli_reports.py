@@ -30,11 +30,12 @@ def report(
     edgeproof report kws-20261121-101500-3f2a --format json | jq .comparisons
     """
     from harness.devices import prices
+    from harness.releases import with_release
     from harness.store import Store
     from reports import document, render
 
     store = Store(url)
-    stored = store.load(store.resolve(run))
+    stored = with_release(store, store.load(store.resolve(run)))
     found = document.build(stored, prices(stored))
     form = form or (form_of(output) if output else None)
     if form is None:

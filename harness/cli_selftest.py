@@ -21,6 +21,7 @@ from harness.cli_shared import (
     found_inventory,
     inventory_option,
     json_option,
+    progress_option,
     store_option,
     table,
 )
@@ -54,14 +55,7 @@ if TYPE_CHECKING:
 @click.option(
     "--runtime", default="onnxruntime", show_default=True, help="One that reads ONNX files."
 )
-@click.option(
-    "--progress",
-    "mode",
-    type=click.Choice(["auto", "plain", "none"]),
-    default="auto",
-    show_default=True,
-    help="How to show progress on standard error.",
-)
+@progress_option
 @json_option
 def selftest(
     name: str,
@@ -75,9 +69,11 @@ def selftest(
 ) -> None:
     """Test the gates on a device: how often are they wrong?
 
-    Gates are decided on identical networks and on some made slower. The rates are kept, and every later report of the device shows them. What was finished counts,
-    also after Ctrl-C. Exit codes: 0 no error above the promised 1% is proven; 1 one is; 3 no gate
-    on identical models was decided; 4 the device failed.
+    Gates are decided on identical models and on slower ones. The rates are kept, and every later
+    report of the device shows them. What was finished counts, also after Ctrl-C.
+
+    Exit codes: 0 no error above the promised 1% is proven; 1 one is; 3 no gate on identical models
+    was decided; 4 the device failed.
 
     \b
     edgeproof selftest --device pi5

@@ -44,6 +44,14 @@ inventory_option = click.option(
     type=path_type,
     help=f"The lab's devices. Default: {INVENTORY} beside the study or in this folder, if any.",
 )
+progress_option = click.option(
+    "--progress",
+    "mode",
+    type=click.Choice(["auto", "plain", "none"]),
+    default="auto",
+    show_default=True,
+    help="How to show progress on standard error.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

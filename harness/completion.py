@@ -1,16 +1,21 @@
 """What the shell completes after Tab: runs, studies, devices and variants that are really there.
 
-A shell that asks must never see an error: where nothing can be read, nothing is offered.
+A shell that asks must never see an error: where nothing can be read, nothing is offered. Nor is a
+name that the shell would take for more than a word.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from harness.store import Store
 
 Offer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -23,16 +28,26 @@ def _offer(known: Callable[[click.Context], Iterable[str]]) -> Offer:
             names = dict.fromkeys(known(context))
         except Exception:
             return []
-        return [CompletionItem(name) for name in names if name.startswith(typed)]
+        plain = [name for name in names if shlex.quote(name) == name]
+        return [CompletionItem(name) for name in plain if name.startswith(typed)]
 
     return complete
 
 
-def _planned(context: click.Context) -> list[Any]:
-    from harness import past
+def _store(context: click.Context) -> Store:
+    from harness import database
     from harness.store import Store
 
-    return past.everything(Store(context.params.get("url")))
+    url = context.params.get("url") or database.default_url()
+    if not database.is_there(url):
+        raise FileNotFoundError(url)  # opened, it would be made
+    return Store(url)
+
+
+def _planned(context: click.Context) -> list[Any]:
+    from harness import past
+
+    return past.everything(_store(context))
 
 
 def _runs(context: click.Context) -> Iterable[str]:
@@ -66,9 +81,8 @@ def _profiles(_: click.Context) -> Iterable[str]:
 
 def _releases(context: click.Context) -> Iterable[str]:
     from harness import releases
-    from harness.store import Store
 
-    store = Store(context.params.get("url"))
+    store = _store(context)
     studies = {each.study for each in _planned(context)}
     known = [each.name for study in studies for each in releases.of_study(store, study)]
     return [releases.LAST, *known, *_runs(context)]

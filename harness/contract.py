@@ -159,6 +159,12 @@ class Sustained(Part):
     ratio: float | None
     minutes: list[float | None]
     over_first: list[float | None]
+    # Before the first minute and after each: of each sensor, of the slowest processor in use, and
+    # its share of the highest clock; of several launches the hottest and the slowest.
+    temperature_c: dict[str, list[float | None]] | None
+    clock_mhz: list[float | None] | None
+    clock_share: list[float | None] | None
+    throttled: list[str | None] | None  # minute by minute, why; null: not known to have been
     ci: dict[str, Interval | None]
 
 
@@ -294,6 +300,14 @@ class Judgement(Part):
     waiver: Waiver | None
 
 
+class Drift(Part):
+    """Since the last release, null where none had a name; small steps that add up."""
+
+    release: dict[str, str] | None
+    reason: str | None
+    cells: list[dict[str, Any]]  # a ratio to the release, or the gates on the way to it
+
+
 class Recommendation(Part):
     """Which variant to ship on a device in a runtime."""
 
@@ -363,6 +377,7 @@ class Report(Part):
     fronts: list[dict[str, Any]]
     comparisons: list[Comparison]
     verdicts: list[Judgement]
+    drift: Drift
     targets: list[str]
     curves: list[dict[str, Any]]
     recommendations: list[Recommendation]

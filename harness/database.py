@@ -37,6 +37,14 @@ def shown(url: str) -> str:
         return url
 
 
+def is_there(url: str) -> bool:
+    """Whether a store is there already, as far as can be told without opening it."""
+    parsed = sa.engine.make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return True
+    return bool(parsed.database) and Path(str(parsed.database)).is_file()
+
+
 def engine(url: str) -> Engine:
     """The engine of a store; raises StoreError for another kind of database."""
     parsed = sa.engine.make_url(url)

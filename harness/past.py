@@ -40,7 +40,9 @@ def of_study(store: Store, name: str) -> list[Planned]:
         raise StoreError(
             unknown("run or study", name, known) if known else "the store holds no run yet",
             where=database.shown(store.url),
-            next_step="edgeproof run STUDY" if not known else f"edgeproof history {known[0]} ...",
+            next_step=f"edgeproof history {nearest(name, known) or known[0]}"
+            if known
+            else "edgeproof run STUDY",
         )
     return found
 
@@ -54,10 +56,8 @@ def device_of(planned: Sequence[Planned], variant: str, wanted: str | None) -> s
         follow = f"edgeproof history {where} --variant {meant}" if meant else "edgeproof run STUDY"
         raise InputError(unknown("variant", variant, variants), where=where, next_step=follow)
     known = {name for each in planned for name in each.variants if variant in each.variants[name]}
-    if wanted is not None and wanted not in known:
-        meant = nearest(wanted, known) or min(known)
-        there = f"give --device {meant}"
-        raise InputError(unknown("device", wanted, known), where=where, next_step=there)
+    if wanted is not None:
+        _check("device", wanted, known, "--device", where)
     if wanted is None and len(known) > 1:
         raise InputError(
             f"{variant} was measured on several devices: {', '.join(sorted(known))}",
@@ -103,9 +103,12 @@ def overview(
 ) -> dict[str, Any]:
     """The document of all that a study (null: every study) followed, on one device or on all."""
     chosen = (of_study(store, name) if name else everything(store)) or of_study(store, LATEST)
-    known = {where for each in chosen for where in each.variants}
-    if device is not None and device not in known:
-        raise InputError(unknown("device", device, known), where="--device")
+    if device is not None:
+        known = {where for each in chosen for where in each.variants}
+        _check("device", device, known, "--device")
+    if anchor is not None:
+        built = {name for each in chosen for names in each.variants.values() for name in names}
+        _check("variant", anchor, built, "--anchor")
     studies: dict[str, list[Planned]] = {}
     for each in chosen:
         studies.setdefault(each.study, []).append(each)
@@ -119,6 +122,14 @@ def overview(
         if asked:
             histories[study] = history.follow((store.load(one.run) for one in planned), asked)
     return overviews.build(histories, metric)
+
+
+def _check(kind: str, name: str, known: set[str], option: str, where: str | None = None) -> None:
+    """Refuse a name that no run has."""
+    if name not in known:
+        meant = nearest(name, known) or min(known, default=kind.upper())
+        advice = f"give {option} {meant}"
+        raise InputError(unknown(kind, name, known), where=where, next_step=advice)
 
 
 def everything(store: Store) -> list[Planned]:

@@ -1,4 +1,7 @@
-"""Progress of a run on the terminal: a line per device where it is one, plain lines where not."""
+"""Progress of a run on the terminal: a line per device where it is one, plain lines where not.
+
+Devices have a say in what is shown, so it is made harmless here.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from rich.table import Column
 from rich.text import Text
 
 from agents import wire
+from reports.text import printable
 
 # Without a terminal, launches of one device are told at most this often.
 QUIET_S = 10.0
@@ -65,7 +69,7 @@ class Plain:
             count = f" ({doing['done']}/{doing['total']}" if doing else ""
             count += f", {duration(left(doing, self.budget_s))} to go)" if doing else ""
             line = f"{time.strftime('%H:%M:%S')} {device}: {what}{count}"
-            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
     def end(self, device: str, what: str, whole: bool = False) -> None:
         """Print a last line."""
@@ -87,7 +91,7 @@ class Bars:
             task = self._task(device)
             time_left = left(doing, self.budget_s) if doing else None
             told = f"{duration(time_left)} to go" if time_left is not None else ""
-            fields: dict[str, Any] = {"what": escape(_launch_first(what)), "left": told}
+            fields: dict[str, Any] = {"what": escape(_launch_first(printable(what))), "left": told}
             if doing:
                 fields |= {"total": doing["total"], "completed": doing["done"]}
                 fields["count"] = f"{doing['done']}/{doing['total']}"
@@ -97,9 +101,10 @@ class Bars:
         """Leave the line as it ended, without motion."""
         with self.lock:
             task = self._task(device)
-            first, *more = what.splitlines()
+            told = printable(what)
+            first, *more = told.split("\n")
             if more:
-                text = Text(f"{device}: {what}")
+                text = Text(f"{device}: {told}")
                 self.progress.console.print(text, soft_wrap=True)
             total = self.progress.tasks[task].total or 1
             fields: dict[str, Any] = {"total": total, "what": escape(first), "left": ""}

@@ -17,6 +17,7 @@ from harness.errors import InputError
 from harness.family import CONVERTIBLE
 from harness.formats import Port
 from harness.variant import SUFFIXES
+from harness.variants.zeros import quantised
 
 Variants = Mapping[str, Mapping[str, Artifact]]  # name -> format -> file
 # The one to try first for each format, and others that read it: those with wheels for most boards.
@@ -36,11 +37,13 @@ def propose(files: Sequence[Path], study: Path, devices: Sequence[str]) -> str:
     baseline = next(iter(variants))
     models = [file for formats in variants.values() for file in formats.values()]
     inputs = models[0].inputs
+    integer = {name: _is_quantised(formats) for name, formats in variants.items()}
     return _template().render(
         name=slug(study.stem) if study.stem != "study" else baseline,
         baseline=baseline,
         variants=[_told(name, formats, study) for name, formats in variants.items()],
-        buildable=any(format in CONVERTIBLE for format in variants[baseline]),
+        buildable=not integer[baseline] and any(it in CONVERTIBLE for it in variants[baseline]),
+        quantisable=not any(integer.values()),
         runtimes=_runtimes({file.format for file in models}),
         batches=_batches(models),
         keys=_keys(inputs),
@@ -99,6 +102,11 @@ def proposed(shape: Sequence[int | None]) -> list[int | None]:
     image = len(shape) == 4 and (shape[1] in COLOURS or shape[3] in COLOURS)
     size = IMAGE if image else SEQUENCE
     return [None if at == 0 else size if it is None else it for at, it in enumerate(shape)]
+
+
+def _is_quantised(formats: Mapping[str, Artifact]) -> bool:
+    """Whether one of a variant's files is: of integers nothing is pruned or quantised again."""
+    return any(quantised(file.path, file.format) for file in formats.values())
 
 
 def _declared(port: Port) -> str:

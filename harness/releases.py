@@ -7,18 +7,15 @@ step. The table stands beside the runs, and an edgeproof that does not know it r
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 
 import sqlalchemy as sa
 
-from harness import past
 from harness.documents import unknown
 from harness.errors import InputError
-from harness.store import LATEST, Store, now
+from harness.store import LATEST, Store, now, runs
 from harness.study import Study
-from reports.run import Run
-from reports.sessions.drift import drifts, told
+from reports.run import Release, Run
 
 LAST = "last-release"
 MOST_GATES = 20  # that are read back: a store may hold thousands
@@ -38,20 +35,10 @@ releases = sa.Table(
 )
 
 
-@dataclass(frozen=True)
-class Release:
-    """A variant of a run under a name."""
-
-    name: str
-    named: str
-    run: str
-    variant: str
-    files: tuple[str, ...]  # sha256
-
-
 def of_study(store: Store, study: str) -> list[Release]:
     """The releases of a study, the oldest first."""
-    metadata.create_all(store.engine)
+    if not sa.inspect(store.engine).has_table(releases.name):
+        return []
     chosen = sa.select(releases).where(releases.c.study == study)
     with store.engine.connect() as link:
         rows = link.execute(chosen.order_by(releases.c.named, releases.c.name)).all()
@@ -118,15 +105,21 @@ def call(store: Store, run: Run, name: str, variant: str) -> None:
         )
 
 
-def drift(store: Store, run: str, file: str = "STUDY") -> Iterator[str]:
-    """How far each variant of a run has drifted from the last release of its study, in words."""
-    gated = past.of_study(store, run)
-    known = of_study(store, gated[-1].study)
-    ids = [each.run for each in gated]
-    ids = ids[: ids.index(run) + 1]
-    last = next((each for each in reversed(known) if each.run != run and each.run in ids), None)
+def with_release(store: Store, run: Run) -> Run:
+    """The run with the last release of its study before it, and the runs since, for its report."""
+    name = str(run.study.get("name"))
+    known = [each for each in of_study(store, name) if each.run != run.id]
+    earlier = _before(store, run.id, name) if known else []
+    last = next((each for each in reversed(known) if each.run in earlier), None)
     if last is None:
-        return
-    since = ids[ids.index(last.run) + 1 :][-MOST_GATES:]
-    for each in drifts([store.load(one) for one in since], last.files):
-        yield told(each, last.name, file)
+        return run
+    since = earlier[earlier.index(last.run) + 1 :][-MOST_GATES:]
+    return replace(run, release=last, since=[store.load(each) for each in since])
+
+
+def _before(store: Store, run: str, study: str) -> list[str]:
+    """The runs of a study before one of them, the oldest first."""
+    mine = sa.select(runs.c.id).where(runs.c.study["name"].as_string() == study)
+    with store.engine.connect() as link:
+        ids = list(link.execute(mine.order_by(runs.c.started, runs.c.id)).scalars())
+    return ids[: ids.index(run)]

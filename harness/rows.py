@@ -58,7 +58,9 @@ def launch_record(row: Any) -> LaunchRecord:
     """One cell's part of a launch."""
     record = dict(row.record)
     record["blocks"] = unpacked(row.samples, record.pop("block_lengths"))
-    started = record.pop("started", None)  # runs that were stored earlier have none
+    # Runs that were stored earlier have neither.
+    started = record.pop("started", None)
+    record.setdefault("readings", [])
     return LaunchRecord(
         row.device,
         row.group_id,

@@ -20,7 +20,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def of(kind: str) -> Schema:
     """Return the schema of a study, an inventory, a profile or a report."""
-    return {"$schema": DIALECT, "title": f"edgeproof: {kind}", **KINDS[kind]()}
+    return {"$schema": DIALECT, **KINDS[kind](), "title": f"edgeproof: {kind}"}
 
 
 def _study() -> Schema:

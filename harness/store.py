@@ -92,8 +92,8 @@ class Store:
         try:
             self.engine = database.engine(self.url)
             metadata.create_all(self.engine)
-            kept.metadata.create_all(self.engine)
             self._check_version()
+            kept.metadata.create_all(self.engine)
         except ModuleNotFoundError as error:
             raise StoreError(
                 f"the store needs the package {error.name}",

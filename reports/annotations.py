@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from reports.gates import overall
 from reports.layout import Document, Row
-from reports.text import clean, with_interval
+from reports.sessions.drift import told as told_drift
+from reports.text import clean, shorten, with_interval
 
 MOST_SHOWN = 10  # annotations of one kind that GitHub shows of a step
 LONGEST = 600
@@ -29,18 +30,33 @@ def github(document: Document, advisory: bool = False) -> str:
     """Workflow commands for the gates that do not pass, at most as many as GitHub shows.
 
     https://docs.github.com/actions/reference/workflow-commands-for-github-actions has the form. An
-    `advisory` open gate is a warning; a cell that passes by its waiver's ceiling is a notice.
+    `advisory` open gate is a warning; a cell that passes by its waiver's ceiling is a notice. So is
+    what has drifted since the last release, and a warning where that is more than one gate allows.
     """
     kinds = {"fail": "error", "inconclusive": "warning" if advisory else "error"}
     shown: Counter[str] = Counter()
     lines = []
-    for row, kind in _kinds(document, kinds):
+    told = [(kind, _subject(row), _told(row)) for row, kind in _kinds(document, kinds)]
+    for kind, title, text in [*told, *_drifted(document)]:
         shown[kind] += 1
         if shown[kind] <= MOST_SHOWN:
-            lines.append(f"::{kind} title={_property(_subject(row))}::{_data(_told(row))}")
+            lines.append(f"::{kind} title={_property(title)}::{_data(text)}")
     more = {kind: count - MOST_SHOWN for kind, count in shown.items() if count > MOST_SHOWN}
     lines += [f"and {count} more of kind {kind}: see the report" for kind, count in more.items()]
     return "".join(f"{line}\n" for line in lines)
+
+
+def drifted(document: Document, study: str = "STUDY") -> Iterator[str]:
+    """How far each cell has drifted since the last release; `study` is the file of its gate."""
+    drift = document["drift"]
+    for row in drift["cells"]:
+        yield f"drift since {clean(drift['release']['name'])}: {told_drift(row, study)}"
+
+
+def _drifted(document: Document) -> Iterator[tuple[str, str, str]]:
+    for row, text in zip(document["drift"]["cells"], drifted(document), strict=True):
+        title, _, rest = text.partition(": ")
+        yield "warning" if row["beyond"] else "notice", title, shorten(rest, LONGEST)
 
 
 def _kinds(document: Document, kinds: dict[str, str]) -> Iterator[tuple[Row, str]]:

@@ -166,15 +166,20 @@ def thermal_chart(
     """
     sensors = list(dict.fromkeys(point["sensor"] for point in heat))
     colour = alt.Color("sensor:N", sort=sensors, scale=_palette(sensors), title=None)
-    highest = [1.0, *(point["value"] for point in clocks)] if shares else []
-    scale = alt.Scale(domain=[0, max(highest)]) if shares else alt.Scale(zero=True)
-    axis = alt.Axis(format="~%", tickCount=3) if shares else alt.Axis(tickCount=3)
-    clock = alt.Y("value:Q", title="clock" if shares else "clock, MHz", scale=scale, axis=axis)
+    clock = _clock_axis(clocks, shares)
     degrees = alt.Y("value:Q", title="°C", scale=alt.Scale(zero=False))
     upper = [_over_time(heat, degrees, colour, throttled, None if clocks else time, 150)]
     lower = [_over_time(clocks, clock, alt.value(FINDING_COLOURS["same"]), throttled, time, 70)]
     panels = upper * bool(heat) + lower * bool(clocks)
     return _spec(alt.vconcat(*panels, spacing=8).resolve_scale(x="shared"))
+
+
+def _clock_axis(clocks: Sequence[Point], shares: bool) -> alt.Y:
+    """Shares of the highest clock, else MHz; from 0 on, so that a small fall looks small."""
+    highest = [1.0, *(point["value"] for point in clocks)] if shares else []
+    scale = alt.Scale(domain=[0, max(highest)]) if shares else alt.Scale(zero=True)
+    axis = alt.Axis(format="~%", tickCount=3) if shares else alt.Axis(tickCount=3)
+    return alt.Y("value:Q", title="clock" if shares else "clock, MHz", scale=scale, axis=axis)
 
 
 def _over_time(
@@ -196,14 +201,50 @@ def _over_time(
     return alt.layer(*layers).properties(width=420, height=height)
 
 
-def minutes_chart(points: Sequence[Point]) -> Spec:
-    """What a lasting load does to the time of one inference: a line a cell, 1 in its first."""
+def minutes_chart(
+    points: Sequence[Point], heat: Sequence[Point], clocks: Sequence[Point], shares: bool
+) -> Spec:
+    """What a lasting load does to the time of one inference: a line a cell, 1 in its first.
+
+    A minute in which it throttled has a diamond. Below, what of temperature and clock was read
+    before the first minute, as minute 0, and after each; `shares` as in `thermal_chart`.
+    """
     cells = list(dict.fromkeys(point["cell"] for point in points))
-    minutes = alt.X("minute:O", title="minute", axis=alt.Axis(labelAngle=0))
-    y = alt.Y("ratio:Q", title="p50 over the first minute's", scale=alt.Scale(zero=False))
-    lines = alt.Chart(_data(points)).mark_line(point=alt.OverlayMarkDef(filled=True, size=45))
     colour = alt.Color("cell:N", sort=cells, scale=_palette(cells), title=None)
-    return _spec(lines.encode(x=minutes, y=y, color=colour).properties(width=380, height=190))
+    minutes = sorted({point["minute"] for point in (*points, *heat, *clocks)})
+    lowest = alt.Scale(zero=False)
+    ratio = alt.Y("value:Q", title="p50 over the first minute's", scale=lowest)
+    held = [point for point in points if point["throttled"]]
+    told = [
+        (points, ratio, 190, held),
+        (heat, alt.Y("value:Q", title="°C", scale=lowest), 90, []),
+        (clocks, _clock_axis(clocks, shares), 70, []),
+    ]
+    told = [panel for panel in told if panel[0]]
+    panels = [_by_minute(*panel, colour, minutes, last=panel is told[-1]) for panel in told]
+    return _spec(alt.vconcat(*panels, spacing=8).resolve_scale(x="shared"))
+
+
+def _by_minute(
+    points: Sequence[Point],
+    y: alt.Y,
+    height: int,
+    throttled: Sequence[Point],
+    colour: alt.Color,
+    minutes: Sequence[int],
+    *,
+    last: bool,
+) -> alt.LayerChart | alt.FacetChart:
+    """One panel; only the last names its minutes."""
+    axis = alt.Axis(labels=last, ticks=last, title="minute" if last else None, labelAngle=0)
+    x = alt.X("minute:O", axis=axis, scale=alt.Scale(domain=list(minutes)))
+    dots = alt.OverlayMarkDef(filled=True, size=45)
+    lines = alt.Chart(_data(points)).mark_line(point=dots).encode(x=x, y=y, color=colour)
+    marks = alt.Chart(_data(throttled)).mark_point(
+        shape="diamond", filled=True, size=150, opacity=1, color=FINDING_COLOURS["slower"]
+    )
+    layers = [lines, *([marks.encode(x=x, y=y)] if throttled else [])]
+    return alt.layer(*layers).properties(width=420, height=height)
 
 
 def svg(spec: Spec, prefix: str) -> str:

@@ -6,9 +6,11 @@ A reading is null where the machine has no such probe, and then so is all that i
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from agents import wire
+from reports.run import LaunchRecord
 
 Span = tuple[float, float]
 Reading = Mapping[str, Any]
@@ -35,6 +37,27 @@ def throttled(conditions: wire.Conditions) -> str | None:
     before, after = _both(conditions, "throttling")
     found = [*_pi(before.get(GET_THROTTLED), after.get(GET_THROTTLED)), *_risen(before, after)]
     return ", ".join(found) or None
+
+
+def around(record: LaunchRecord) -> wire.Conditions:
+    """The readings around a cell's part of a launch: its own ones if it has some, alone in turn."""
+    within = record.launch["readings"]
+    if not within:
+        return record.conditions
+    return {"before": dict(within[0]), "after": dict(within[-1])}
+
+
+def spells(record: LaunchRecord) -> list[wire.Conditions]:
+    """From each reading of a cell's part of a launch to the next; one spell if none is within."""
+    within = [dict(reading) for reading in record.launch["readings"]]
+    steps: list[wire.Conditions] = [{"before": b, "after": a} for b, a in pairwise(within)]
+    return steps or [around(record)]
+
+
+def throttled_within(record: LaunchRecord) -> str | None:
+    """As `throttled`, of a cell's part of a launch, by all that was read in it."""
+    causes = (throttled(each) for each in (around(record), *spells(record)))
+    return next((cause for cause in causes if cause), None)
 
 
 def _pi(before: int | None, after: int | None) -> list[str]:

@@ -28,6 +28,7 @@ from reports.rows import all_rows
 from reports.run import ArtifactRecord, DeviceRecord, Run
 from reports.saturation import saturation
 from reports.selftest import of_report
+from reports.sessions import drift
 from reports.targets import Measured, targets
 from reports.thermal import thermal
 from reports.transfer import transfer
@@ -68,6 +69,7 @@ def build(run: Run, prices: Prices = MappingProxyType({})) -> dict[str, Any]:
         "fronts": fronts(found, rows, compared, prices),
         "comparisons": compared,
         "verdicts": judged,
+        "drift": drift.of_report(run),
         **_shipping(run, rows, compared, judged),
         "artifacts": [_artifact(artifact) for artifact in run.artifacts.values()],
         "study_document": run.study,

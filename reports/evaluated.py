@@ -8,7 +8,7 @@ from reports.assessment import Assessment
 from reports.families import is_twin
 from reports.index import Index
 from reports.recall import Extreme
-from reports.row import RowBuilder, because
+from reports.row_builder import RowBuilder, because
 
 
 def put_evaluation(builder: RowBuilder, found: Assessment, unsupported: str | None) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from agents import wire
 from reports.families import is_twin
 from reports.index import Index
-from reports.row import RowBuilder
+from reports.row_builder import RowBuilder
 from reports.run import ArtifactRecord, CellRecord, manifest_of
 
 Layers = Sequence[wire.LayerRun]

@@ -190,14 +190,15 @@ def _disturbance(noise: Mapping[str, Any]) -> Iterator[str]:
 
 def _device(good: Sequence[Taken], noise: Mapping[str, Any]) -> Iterator[str]:
     """What the device did by itself: throttled where that does not make it invalid, clock, heat."""
-    around = [taken.record.conditions for taken in good]
-    causes = [cause for readings in around if (cause := conditions.throttled(readings))]
+    around = [conditions.around(taken.record) for taken in good]
+    throttled = (conditions.throttled_within(taken.record) for taken in good)
+    causes = [cause for cause in throttled if cause]
     if causes:
         yield f"throttled in {len(causes)} of {len(good)} launches: {causes[0]}"
     moved = [
         change
-        for taken in good
-        if (change := conditions.clock_change(taken.record.conditions, taken.launch["cpus"]))
+        for taken, readings in zip(good, around, strict=True)
+        if (change := conditions.clock_change(readings, taken.launch["cpus"]))
         and change >= CLOCK_CHANGE
     ]
     if moved:

@@ -13,7 +13,7 @@ from reports.comparison import to_baseline
 from reports.estimate import Estimate
 from reports.gates import WAITING
 from reports.index import Index
-from reports.row import Row
+from reports.row_builder import Row
 from reports.selection import pareto
 from reports.selection.candidates import Candidate, Session, candidates
 from reports.selection.draws import Doubt, Drawing
@@ -37,7 +37,7 @@ def fronts(
     Of several scenarios it is of the first that measures a time. At most three axes: on more nearly
     everything is on the front. Runtimes are held against each other by the clock around the call.
     """
-    session = Session(found, rows, to_baseline(compared))
+    session = Session(found, found, rows, to_baseline(compared))
     devices = {row["device"]: row["device"] for row in rows}
     every, _ = candidates([session], devices)
     accuracy = _accuracy(every)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from reports.layout import Document, Row
-from reports.text import clean, with_interval
+from reports.sessions.drift import told
+from reports.text import clean, shorten, with_interval
 
-LONGEST_TEXT, LONGEST_NAME = 4000, 600
+LONGEST_TEXT, LONGEST_NAME, LONGEST_MESSAGE = 4000, 600, 400
 NO_GATES = "no gate in this study: it measures and decides nothing"
 ADD_GATES = "add gates to the study, such as gates: [{metric: peak_rss_mib, max: 350}]"
 BROKEN = "failed"  # the state of a cell, or of a device, that gave no answer at all
@@ -21,8 +22,10 @@ def xml(document: Document, advisory: bool = False) -> str:
     What GitLab and Jenkins read decides the form (the text of an element; unique names). An open
     gate is a failure, for a dashboard shows a skipped test as if all were well; where open gates
     are advisory it is skipped. A cell that broke is an error, and one that passes by its waiver's
-    ceiling is skipped, with the reason. Without a gate a device has one skipped case that says so:
-    Jenkins fails a build where no suite holds a case, and GitLab shows nothing.
+    ceiling is skipped, with the reason; so is a drift since the last release beyond what a gate
+    allows for one step, which proves nothing and shall be seen. Without a gate a device has one
+    skipped case that says so: Jenkins fails a build where no suite holds a case, and GitLab shows
+    nothing.
     """
     states = {(row["device"], row["cell"]): row["status"] for row in document["results"]}
     states |= {(device["name"], None): device["status"] for device in document["devices"]}
@@ -30,7 +33,8 @@ def xml(document: Document, advisory: bool = False) -> str:
     for device in document["devices"]:
         mine = [row for row in document["verdicts"] if row["device"] == device["name"]]
         cases = [_case(document, row, states, advisory) for row in mine]
-        suites.add_testsuite(_suite(document, device, cases or [_nothing(document, device)]))
+        cases = [*(cases or [_nothing(document, device)]), *_drifted(document, device["name"])]
+        suites.add_testsuite(_suite(document, device, cases))
     suites.update_statistics()  # type: ignore[no-untyped-call]
     text: str = suites.tostring().decode()  # type: ignore[no-untyped-call]
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
@@ -53,6 +57,22 @@ def _nothing(document: Document, device: Row) -> TestCase:
     found.text = f"{NO_GATES}\nnext: {ADD_GATES}"
     case.result = [found]
     return case
+
+
+def _drifted(document: Document, device: str) -> Iterator[TestCase]:
+    """A case for each cell's drift: of a property CI systems show nothing."""
+    drift = document["drift"]
+    for row in drift["cells"]:
+        if row["device"] == device:
+            where = clean(row["cell"], LONGEST_NAME)
+            name = f"drift since the last release, {clean(row['gate'] or row['metric'])}: {where}"
+            case = TestCase(name, _place(document, device), 0.0)
+            if row["beyond"]:
+                text = f"since {clean(drift['release']['name'])}: {told(row)}"
+                found = Skipped(shorten(text, LONGEST_MESSAGE), "drift")
+                found.text = shorten(text, LONGEST_TEXT)
+                case.result = [found]
+            yield case
 
 
 def _place(document: Document, device: str) -> str:

@@ -26,6 +26,7 @@ TONES: Mapping[str, str] = {
     "undecided": "unsure",
     "partly": "unsure",
     "invalid": "unsure",
+    "beyond": "unsure",
     "unsupported": "unsure",
 }
 

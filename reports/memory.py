@@ -9,7 +9,7 @@ from typing import Any
 from agents import wire
 from reports import stats
 from reports.index import Taken
-from reports.row import Row, RowBuilder, because
+from reports.row_builder import Row, RowBuilder, because
 
 KIB_PER_MIB = 1024
 PARTS = ("runtime_mib", "weights_mib", "activations_mib", "io_mib")

@@ -43,9 +43,15 @@ def noise_row(found: Index, record: CellRecord, launches: Sequence[Taken]) -> di
         "steal_share": _mean([conditions.steal_share(*pair, cpus) for pair in around]),
         "pressure_share": _mean([conditions.pressure_share(*pair) for pair in around]),
         "clock_mhz": _hull(
-            [conditions.clock_mhz(t.record.conditions, t.launch["cpus"]) for t in launches]
+            [
+                conditions.clock_mhz(spell, taken.launch["cpus"])
+                for taken in launches
+                for spell in conditions.spells(taken.record)
+            ]
         ),
-        "temperature_c": _hull([conditions.temperature_c(readings) for readings, _ in around]),
+        "temperature_c": _hull(
+            [conditions.temperature_c(s) for t in launches for s in conditions.spells(t.record)]
+        ),
         "call_overhead_us": float(np.median(overheads)) / NS_PER_US if overheads else None,
         "interleaved_share": _mean([taken.record.interleaved for taken in launches]),
     }

@@ -11,6 +11,7 @@ from reports import tabular
 from reports.forms import chart_files, to_html, to_markdown, to_terminal
 from reports.junit import xml
 from reports.layout import Document
+from reports.rows import blank_row
 from reports.sections import all_sections
 from reports.text import clean
 
@@ -55,12 +56,12 @@ def json_text(document: Document) -> str:
 
 def csv(document: Document) -> str:
     """One row a cell."""
-    return tabular.csv(document["results"])
+    return tabular.csv(document["results"], blank_row())
 
 
 def parquet(document: Document) -> bytes:
     """One row a cell; raises ModuleNotFoundError without pyarrow."""
-    return tabular.parquet(document["results"])
+    return tabular.parquet(document["results"], blank_row())
 
 
 FORMS: Mapping[str, Callable[[Document], str | bytes]] = {

@@ -7,16 +7,18 @@ from typing import Any, NamedTuple
 
 from agents import wire
 from reports import launchwise, server, stats, sustained
+from reports.clock import highest_mhz
 from reports.estimate import Estimate
 from reports.evaluated import put_evaluation
 from reports.executed import put_executed
 from reports.flags import all_of, execution_flags
 from reports.gates import FLOWING, WAITING, WATCHED
+from reports.heat import HEAT, heat
 from reports.index import Index, Taken
 from reports.memory import put_memory
 from reports.noise import noise_row, variance_row
-from reports.row import Row, RowBuilder, because
-from reports.run import ArtifactRecord, CellRecord
+from reports.row_builder import Row, RowBuilder, because
+from reports.run import ArtifactRecord, CellRecord, DeviceRecord
 from reports.scenarios import elsewhere, inputs, parameters
 from reports.stats import NS_PER_MS
 
@@ -47,7 +49,7 @@ def result_row(found: Index, record: CellRecord, baseline: CellRecord | None) ->
     _put_unpreempted(builder, record.cell, good, reason)
     _put_throughput(builder, found, record.cell, good, reason)
     _put_server(builder, found, record.cell, good, reason)
-    _put_sustained(builder, record.cell, good, reason)
+    _put_sustained(builder, record.cell, good, reason, found.devices.get(record.device))
     put_memory(builder, good, found.event(record), reason)
     _put_load(builder, good, reason)
     _put_artifact(builder, record.cell, found.run.artifacts)
@@ -215,7 +217,11 @@ def _put_server(
 
 
 def _put_sustained(
-    builder: RowBuilder, cell: wire.Cell, good: Sequence[Taken], reason: str | None
+    builder: RowBuilder,
+    cell: wire.Cell,
+    good: Sequence[Taken],
+    reason: str | None,
+    device: DeviceRecord | None,
 ) -> None:
     if away := elsewhere(cell["scenario"], {wire.SUSTAINED}):
         builder.put("sustained", None, away)
@@ -229,6 +235,9 @@ def _put_sustained(
     builder.put_estimate("sustained.ratio", "sustained.ci.ratio", ratio)
     builder.put("sustained.minutes", minutes)
     builder.put("sustained.over_first", sustained.over_first(minutes))
+    heated = heat([taken.launch for taken in good], len(minutes), highest_mhz(device))
+    for name in HEAT:
+        builder.put(f"sustained.{name}", getattr(heated, name), reason or heated.reasons.get(name))
 
 
 def _put_load(builder: RowBuilder, good: Sequence[Taken], reason: str | None) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from reports.families import baseline_of, is_twin
-from reports.index import Index
+from reports.index import Index, index
 from reports.realised import put_realised
 from reports.results import result_row
-from reports.row import Row
-from reports.run import CellRecord
+from reports.row_builder import Row
+from reports.run import CellRecord, Run
 
 # Of the setting of a baseline's cell as much as possible is alike; where it ran must be.
 _SETTING = ("batch", "threads", "scenario")
@@ -31,6 +32,15 @@ def all_rows(found: Index) -> tuple[list[Row], list[Row]]:
             put_realised(found, row)
             results.append(row)
     return results, controls
+
+
+def blank_row() -> Row:
+    """The row of a cell of which nothing is known: the columns that any table of cells has."""
+    unknown = dict.fromkeys(("id", "variant", "runtime", "artifact", "format", "evaluation"), "")
+    cell: Any = {**unknown, "precision": "", "batch": 1, "threads": 1, "scenario": ""}
+    planned = CellRecord("", cell, "failed", "there is no cell")
+    [[row], _] = all_rows(index(Run("", {}, "", None, [], {}, [planned], [], [], [], None)))
+    return row
 
 
 def _places(found: Index) -> _Places:

@@ -134,6 +134,17 @@ class Selftest:
 
 
 @dataclass(frozen=True)
+class Release:
+    """A variant of a run under a name."""
+
+    name: str
+    named: str  # when, ISO 8601 in UTC
+    run: str
+    variant: str
+    files: Sequence[str]  # sha256
+
+
+@dataclass(frozen=True)
 class Run:
     """One execution of a study, complete or not."""
 
@@ -152,3 +163,5 @@ class Run:
     boxes: Sequence[Sequence[Sequence[float]]] | None = None
     dataset: str | None = None  # sha256 of all its sets
     selftests: Sequence[Selftest] = ()  # the newest of each device that has one
+    release: Release | None = None  # the last of its study before it; null if none has a name
+    since: Sequence[Run] = ()  # what was measured between that release and this run, oldest first

@@ -172,7 +172,7 @@ def sentences(row: Mapping[str, Any]) -> Iterator[str]:
     """The rates in words."""
     for kind in row["kinds"]:
         if kind["gates"]:
-            sure = f"{row['confidence']:.0%}"
+            sure = f"with {row['confidence']:.0%} confidence"
             yield _same(kind, sure) if kind["kind"] == SAME else _slower(kind, sure)
     broken = breaks_promise(row)
     for kind in row["kinds"]:
@@ -189,7 +189,7 @@ def _model(kind: Mapping[str, Any]) -> str:
 def _same(kind: Mapping[str, Any], sure: str) -> str:
     gates = f"{counted(kind['gates'], 'gate')} on {_model(kind)} gave {kind['fail']} false "
     failures = f"{'failure' if kind['fail'] == 1 else 'failures'} ("
-    return f"{gates}{failures}at most {percent(kind['wrong_at_most'])} at {sure}){_open(kind)}."
+    return f"{gates}{failures}at most {percent(kind['wrong_at_most'])}, {sure}){_open(kind)}."
 
 
 def _slower(kind: Mapping[str, Any], sure: str) -> str:
@@ -198,7 +198,7 @@ def _slower(kind: Mapping[str, Any], sure: str) -> str:
         return f"{told} failed and {kind['pass']} passed{_open(kind)}; {kind['reason']}."
     least, most = percent(kind["right_at_least"]), percent(kind["wrong_at_most"])
     return (
-        f"{told} rightly failed (at least {least} at {sure}) and {kind['pass']} wrongly passed "
+        f"{told} rightly failed (at least {least}, {sure}) and {kind['pass']} wrongly passed "
         f"(at most {most}){_open(kind)}."
     )
 

@@ -19,17 +19,20 @@ _HALF = re.compile("[\ud800-\udfff]")
 _BREAK = re.compile(r"\r\n?")
 
 
-def csv(rows: Sequence[Row]) -> str:
-    """Text with a line of names; nested keys joined by dots, intervals as .low and .high."""
+def csv(rows: Sequence[Row], blank: Row | None = None) -> str:
+    """Text with a line of names; nested keys joined by dots, intervals as .low and .high.
+
+    Without a row the names are those of `blank`: pandas reads nothing of a file without names.
+    """
     flat = [{name: _printed(value) for name, value in _flat(row)} for row in rows]
     written = io.StringIO()
-    writer = DictWriter(written, _names(flat), lineterminator="\n")
+    writer = DictWriter(written, _names(flat) or _blank(blank), lineterminator="\n")
     writer.writeheader()
     writer.writerows(flat)
     return written.getvalue()
 
 
-def parquet(rows: Sequence[Row]) -> bytes:
+def parquet(rows: Sequence[Row], blank: Row | None = None) -> bytes:
     """The same columns with their types; lists of numbers stay lists.
 
     Raises ModuleNotFoundError without pyarrow.
@@ -38,7 +41,8 @@ def parquet(rows: Sequence[Row]) -> bytes:
     from pyarrow.parquet import write_table
 
     flat = [dict(_flat(row)) for row in rows]
-    columns = {name: _column([row.get(name) for row in flat]) for name in _names(flat)}
+    names = _names(flat) or _blank(blank)
+    columns = {name: _column([row.get(name) for row in flat]) for name in names}
     written = io.BytesIO()
     write_table(pyarrow.table(columns), written, compression="zstd")
     return written.getvalue()
@@ -46,6 +50,10 @@ def parquet(rows: Sequence[Row]) -> bytes:
 
 def _names(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def _blank(row: Row | None) -> list[str]:
+    return [name for name, _ in _flat(row or {})]
 
 
 def _flat(row: Row, prefix: str = "") -> Iterator[tuple[str, Any]]:

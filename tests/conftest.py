@@ -7,7 +7,20 @@ from contextlib import ExitStack, closing
 
 import pytest
 
+from reports import faults
 from tests.boards import Board, NotOnThisBoardError, make_board
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _faults_raise() -> None:
+    """A section that raises fails the test, however well the page tells of it."""
+    faults.raising = True
+
+
+@pytest.fixture
+def faults_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faults are told to the reader, as they are outside tests."""
+    monkeypatch.setattr(faults, "raising", False)
 
 
 @pytest.fixture

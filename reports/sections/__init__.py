@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from reports.faults import fault
+from reports.faults import lost
 from reports.layout import Document, Section
 
 LAST = 1000  # the place of one that could not even be read
@@ -32,6 +32,4 @@ def _made(name: str, document: Document) -> tuple[int, Section]:
         order = module.ORDER
         return order, module.section(document)
     except Exception as error:
-        told = f"{fault(error)} ({name})"
-        words = [f"This section could not be made: {told}.", "The JSON holds its numbers."]
-        return order, Section(name.capitalize(), words)
+        return order, lost(name, error)

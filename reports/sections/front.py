@@ -51,7 +51,7 @@ def _meaning(fronts: Sequence[Row]) -> Iterator[str]:
         f"On the front is what no other beats in {', '.join(axes)} without losing in another of "
         "them. P(front) is how often it is there when every value is drawn anew from its launches, "
         "and accuracy from its samples, each variant by itself; near ties share it. The front asks "
-        "for no target."
+        "for no target. Times are by the clock around the call, so that runtimes can be told apart."
     )
 
 

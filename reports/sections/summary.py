@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from reports.layout import Document, Row, Section
 from reports.names import LONGEST_LABEL, Names
-from reports.text import clean, counted, valued
+from reports.text import clean, counted, valued, with_interval
 
 ORDER = 10
 MOST_NAMED = 6  # cells in one sentence
@@ -24,7 +24,7 @@ LEADS = {"fail": "Failed", "inconclusive": "Not decided", "pass": "Passed"}
 def section(document: Document) -> Section:
     words = [_gates(document), *_by_gate(document, "fail"), *shipping(document)]
     words += [*_by_gate(document, "inconclusive"), *_to_decide(document)]
-    words += _by_gate(document, "pass")
+    words += [*_by_gate(document, "pass"), *_drifted(document)]
     lost, cells = document["counts"]["without_result"], document["counts"]["cells"]
     if lost:
         words.append(f"Without a result: {lost} of {counted(cells, 'cell')}.")
@@ -94,6 +94,20 @@ def _where(document: Document, counts: Row) -> str:
         if (row["gate"], row["verdict"]) == (counts["gate"], "fail")
     ]
     return ", ".join(told[:MOST_FAILED]) + (" and more" if len(told) > MOST_FAILED else "")
+
+
+def _drifted(document: Document) -> Iterator[str]:
+    """Small steps since the last release that together are more than one gate allows."""
+    found = [row for row in document["drift"]["cells"] if row["beyond"]]
+    if found:
+        names = Names(document)
+        told = [f"{names.label(row)} at {with_interval(row['ratio'], row['ci'])}" for row in found]
+        rest = f" and {len(told) - MOST_FAILED} more" if len(told) > MOST_FAILED else ""
+        since = clean(document["drift"]["release"]["name"])
+        yield (
+            f"Drifted since {since} by more than one gate allows: "
+            f"{', '.join(told[:MOST_FAILED])}{rest}."
+        )
 
 
 def _to_decide(document: Document) -> Iterator[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from itertools import groupby
+from itertools import groupby, zip_longest
 from typing import Any
 
 from reports.charts import minutes_chart, thermal_chart
+from reports.heat import HEAT
 from reports.layout import Chart, Column, Document, Row, Section, Table
 from reports.names import LONGEST_LABEL, Names
 from reports.text import NOTHING, clean, counted, number, percent
@@ -16,9 +17,11 @@ ORDER = 87
 TITLE = "Temperature and clocks"
 MOST_DEVICES, MOST_SENSORS, MOST_LAUNCHES, MOST_LINES = 3, 4, 100, 8  # that are drawn
 _AROUND = (
-    "The probes are read before and after each launch, not within it: between two of them a board "
-    "may rest and its clock with it. Whether it throttled is counted over the whole launch."
+    "The probes are read before and after each launch{}, never while it is timed: between two "
+    "readings a board may rest and its clock with it. Whether it throttled is counted over the "
+    "whole launch."
 )
+_MINUTES = ", and under a lasting load after each minute"
 Pair = Sequence[float | None]  # before and after
 
 
@@ -29,7 +32,11 @@ def section(document: Document) -> Section:
     names = Names(document)
     return Section(
         TITLE,
-        [*([_AROUND] if told else []), *_left_out(told)],
+        [
+            *([_AROUND.format(_MINUTES * _heated(lasting))] if told else []),
+            *_left_out(told),
+            *_unread(lasting),
+        ],
         points=[(clean(device["device"]), _words(device)) for device in devices],
         tables=[*map(_table, told), *_lasting(names, lasting)],
         charts=[*_charts(told), *_load(names, lasting)],
@@ -165,25 +172,106 @@ def _minutes(row: Row) -> list[float | None]:
 
 
 def _lasting(names: Names, rows: Sequence[Row]) -> Iterator[Table]:
-    if rows:
-        columns = [*names.columns(), Column("over the first minute")]
-        body = [
-            [*names.values(row), ", ".join(number(ratio) for ratio in _minutes(row))]
-            for row in rows
+    if not rows:
+        return
+    heated = _heated(rows)
+    columns = [*names.columns(), Column("over the first minute")]
+    columns += [Column("°C"), Column("clock"), Column("throttled")] * heated
+    caption = "p50 of each minute of a lasting load over that of the first"
+    if heated:
+        caption += "; temperature and clock before it and after each minute"
+    body = [
+        [
+            *names.values(row),
+            ", ".join(number(ratio) for ratio in _minutes(row)),
+            *(_heat_words(row["sustained"]) if heated else ()),
         ]
-        caption = "p50 of each minute of a lasting load over that of the first"
-        yield Table(caption, columns, body, detail=True)
+        for row in rows
+    ]
+    yield Table(caption, columns, body, detail=True)
+
+
+def _heat_words(load: Row) -> Iterator[str]:
+    """Of one cell the hottest sensor, its clock, and what throttled it, minute by minute."""
+    sensor, degrees = _hottest_of(load)
+    name = clean(sensor or "", LONGEST_LABEL)
+    yield f"{name}: {_listed(degrees, number)}" if sensor else NOTHING
+    if load["clock_share"]:
+        yield _listed(load["clock_share"], percent)
+    elif load["clock_mhz"]:
+        yield f"{_listed(load['clock_mhz'], lambda mhz: number(mhz, 4))} MHz"
+    else:
+        yield NOTHING
+    held = load["throttled"] or []
+    yield "; ".join(clean(cause or NOTHING) for cause in held) if any(held) else ""
+
+
+def _listed(values: Sequence[float | None], told: Any) -> str:
+    return ", ".join(NOTHING if value is None else told(value) for value in values)
+
+
+def _hottest_of(load: Row) -> tuple[str | None, Sequence[float | None]]:
+    """The sensor of a cell that grew hottest, and its readings."""
+
+    def highest(sensor: str) -> float:
+        known = [value for value in sensors[sensor] if value is not None]
+        return max(known, default=float("-inf"))
+
+    sensors = load["temperature_c"] or {}
+    sensor = max(sensors, key=highest, default=None)
+    return sensor, sensors[sensor] if sensor else ()
+
+
+def _heated(rows: Sequence[Row]) -> bool:
+    """Whether anything was read minute by minute."""
+    return any(row["sustained"]["temperature_c"] or row["sustained"]["clock_mhz"] for row in rows)
+
+
+def _unread(rows: Sequence[Row]) -> Iterator[str]:
+    """Why something is not known of the minutes."""
+    paths = [f"sustained.{name}" for name in HEAT]
+    reasons = {
+        row["reasons"][path]: None for row in rows for path in paths if path in row["reasons"]
+    }
+    if reasons:
+        yield f"Of the minutes under a lasting load: {'; '.join(map(clean, reasons))}."
 
 
 def _load(names: Names, rows: Sequence[Row]) -> Iterator[Chart]:
-    if rows:
-        slowest = sorted(rows, key=lambda row: -max(ratio or 0.0 for ratio in _minutes(row)))
-        points = [
-            {"cell": names.label(row), "minute": minute, "ratio": ratio}
-            for row in slowest[:MOST_LINES]
-            for minute, ratio in enumerate(_minutes(row), 1)
-            if ratio is not None
-        ]
-        most = "; those that slow down most" if len(rows) > MOST_LINES else ""
-        caption = f"p50 of each minute of a lasting load over that of the first{most}"
-        yield Chart(caption, partial(minutes_chart, points))
+    if not rows:
+        return
+    slowest = sorted(rows, key=lambda row: -max(ratio or 0.0 for ratio in _minutes(row)))
+    drawn = [(names.label(row), row["sustained"]) for row in slowest[:MOST_LINES]]
+    most = "; those that slow down most" if len(rows) > MOST_LINES else ""
+    heat = "; below, temperature and clock: at 0 before the load, then after each minute"
+    held = any(cause for _, load in drawn for cause in load["throttled"] or ())
+    caption = (
+        f"p50 of each minute of a lasting load over that of the first{most}"
+        f"{heat * _heated(slowest[:MOST_LINES])}{'; diamonds: throttled' * held}"
+    )
+    yield Chart(caption, partial(_drawn_load, drawn))
+
+
+def _drawn_load(cells: Sequence[tuple[str, Row]]) -> dict[str, Any]:
+    points = [
+        {"cell": cell, "minute": minute, "value": ratio, "throttled": bool(cause)}
+        for cell, load in cells
+        for minute, (ratio, cause) in enumerate(
+            zip_longest(load["over_first"], load["throttled"] or ()), 1
+        )
+        if ratio is not None
+    ]
+    shares = all(load["clock_share"] for _, load in cells if load["clock_mhz"])
+    clock = "clock_share" if shares else "clock_mhz"
+    heat = _over_minutes((cell, _hottest_of(load)[1]) for cell, load in cells)
+    clocks = _over_minutes((cell, load[clock] or ()) for cell, load in cells)
+    return minutes_chart(points, heat, clocks, shares)
+
+
+def _over_minutes(cells: Iterable[tuple[str, Sequence[float | None]]]) -> list[dict[str, Any]]:
+    return [
+        {"cell": cell, "minute": minute, "value": value}
+        for cell, values in cells
+        for minute, value in enumerate(values)
+        if value is not None
+    ]

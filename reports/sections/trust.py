@@ -9,7 +9,16 @@ from reports.selftest import sentences, tested_how
 from reports.text import clean, counted, number, percent
 
 ORDER = 95
-HEADS = ("model", "slower by", "gates", "pass", "fail", "open", "wrong at most", "board s")
+HEADS = (
+    "model",
+    "slower by",
+    "gates",
+    "pass",
+    "fail",
+    "inconclusive",
+    "wrong at most",
+    "board time, s",
+)
 MOST_DIFFERENCES = 8
 
 
@@ -29,7 +38,7 @@ def _device(device: Row) -> Iterator[tuple[str, str]]:
 
 
 def _rates(found: Row) -> Iterator[str]:
-    yield f"self-tested {clean(found['started'])[:10]}, {_age(found)}"
+    yield f"self-tested {clean(found['started'][:10])}, {_age(found)}"
     yield f"({tested_how(found)})."
     if found["same_board"] is False:
         yield "But that was another board, of the same name:"

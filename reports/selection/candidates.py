@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from reports.gates import METRICS, Ratios
 from reports.index import Index, Taken, index
 from reports.launchwise import logs, of_cell, value
 from reports.rows import all_rows
-from reports.run import Run
+from reports.run import LaunchRecord, Run
 from reports.selection.draws import Doubt
 from reports.selection.wanted import ENERGY, HIGHER
 
@@ -32,18 +32,25 @@ _OF_SAMPLES = ("accuracy_", "calibration_")
 
 @dataclass(frozen=True)
 class Session:
-    """One run with its report's rows and its launches."""
+    """One run with its rows of results and its launches.
+
+    Ratios are of two variants in one runtime, and by its own clock. Other times are `timed` by the
+    clock that the rows are by.
+    """
 
     found: Index
+    timed: Index
     rows: Sequence[Row]
     ratios: Ratios
 
     @classmethod
     def of(cls, run: Run) -> Session:
-        """Read a run; its values are those of its report."""
-        found = index(run)
-        results, _ = all_rows(found)
-        return cls(found, results, to_baseline(comparisons(found)))
+        """Read a run; its values are those of its report, but for times by the clock around the
+        call, which every runtime has: some time themselves.
+        """
+        found, timed = index(run), index(_around_call(run))
+        results, _ = all_rows(timed)
+        return cls(found, timed, results, to_baseline(comparisons(found)))
 
     @property
     def id(self) -> str:
@@ -82,22 +89,23 @@ class Member:
         of = METRICS[metric].launchwise
         if of is None:
             return {}
-        mine = self._by_launch(self.row["cell"])
         if not METRICS[metric].against_baseline:
-            return {at: found[0] for at, taken in mine.items() if (found := self._logs(taken, of))}
-        compared = self.session.ratios.get((self.device, self.row["cell"], metric))
-        theirs = self._by_launch(compared["baseline_cell"]) if compared else {}
-        both = {at: (mine[at], theirs[at]) for at in mine.keys() & theirs.keys()}
+            timed = self._by_launch(self.session.timed, self.row["cell"])
+            return {at: found[0] for at, taken in timed.items() if (found := self._logs(taken, of))}
         run = self.session.found
+        mine = self._by_launch(run, self.row["cell"])
+        compared = self.session.ratios.get((self.device, self.row["cell"], metric))
+        theirs = self._by_launch(run, compared["baseline_cell"]) if compared else {}
+        both = {at: (mine[at], theirs[at]) for at in mine.keys() & theirs.keys()}
         sides = {at: [value(run, each, of) for each in pair] for at, pair in both.items()}
         return {at: math.log(a / b) for at, (a, b) in sorted(sides.items()) if a and b}
 
     def _logs(self, taken: Taken, of: Any) -> list[float]:
-        return logs(self.session.found, [taken], of)
+        return logs(self.session.timed, [taken], of)
 
-    def _by_launch(self, cell: str) -> dict[str, Taken]:
+    def _by_launch(self, run: Index, cell: str) -> dict[str, Taken]:
         """By ordinal alone: launches of one ordinal follow each other, whatever their group."""
-        taken = of_cell(self.session.found, self.device, cell)
+        taken = of_cell(run, self.device, cell)
         return {f"{self.session.id}/{t.record.ordinal}": t for t in taken if t.counts}
 
 
@@ -199,6 +207,19 @@ def cautions(candidate: Candidate, boards: int) -> Iterator[str]:
         values = sorted({str(each[key]) for each in told if each.get(key)})
         if len(values) > 1:
             yield f"its units ran other {words}: {', '.join(values)}"
+
+
+def _around_call(run: Run) -> Run:
+    """The run with what the call adds in each sample of a runtime that times itself."""
+    return replace(run, launches=[_with_call(record) for record in run.launches])
+
+
+def _with_call(record: LaunchRecord) -> LaunchRecord:
+    overhead = record.launch["call_overhead_ns"]
+    if not overhead:
+        return record
+    blocks = [[ns + overhead for ns in block] for block in record.launch["blocks"]]
+    return replace(record, launch={**record.launch, "blocks": blocks})
 
 
 def _order(item: tuple[tuple[str, tuple[Any, ...]], list[Member]]) -> tuple[Any, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
+from reports.faults import kept
 from reports.forms import Sections
 from reports.layout import Column, Row, Section, Table
 from reports.selection.answer import answer
@@ -21,16 +23,16 @@ def title(document: Document) -> str:
 
 def sections(document: Document) -> Sections:
     """All sections with their names, in order."""
-    made = [
-        ("answer", answer(document)),
-        ("candidates", candidates(document)),
-        ("next", _next(document)),
-        ("prices", _prices(document)),
-        ("limits", limits(document)),
-        ("left-out", _left_out(document)),
-        ("method", _method(document)),
-    ]
-    return [(name, section) for name, section in made if section is not None]
+    parts: Mapping[str, Callable[[Document], Section | None]] = {
+        "answer": answer,
+        "candidates": candidates,
+        "next": _next,
+        "prices": _prices,
+        "limits": limits,
+        "left-out": _left_out,
+        "method": _method,
+    }
+    return kept((name, partial(part, document)) for name, part in parts.items())
 
 
 def _next(document: Document) -> Section | None:
@@ -130,6 +132,9 @@ def _method(document: Document) -> Section:
         "else sessions, else launches), the same for all metrics and candidates of a hardware, and "
         "scales by what so few units leave open of their spread: below 8 units this is Student's "
         "t. Accuracy is drawn from its own interval, over samples.",
+        "Times are by the clock around the call, so that runtimes can be told apart: one that "
+        "times itself is given what the call adds. A ratio to the baseline is within one runtime, "
+        "by its own clock.",
         f"A claim is made from P = {document['sure']:.0%} on. A value without interval never keeps "
         "a limit for sure. Regret is the expected cost beyond the best of the same draw, relative; "
         "a draw that costs twice the best or more, or breaks a limit, counts as 100%. In an "

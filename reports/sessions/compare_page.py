@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
+from reports.faults import kept
 from reports.forms import Sections
 from reports.layout import Column, Document, Row, Section, Table
 from reports.names import Names
@@ -24,14 +26,14 @@ _SIZES = frozenset({"file size", "compressed size"})
 
 def sections(document: Document) -> Sections:
     """The sections of a document of reports.sessions.compared, in order."""
-    names = Names({"results": document["cells"]})
-    return [
-        ("answer", _answer(document)),
-        ("surroundings", _surroundings(document)),
-        ("certain", _certain(document, names)),
-        ("times", _times(document, names)),
-        ("method", _method(document)),
-    ]
+    parts = {
+        "answer": _answer,
+        "surroundings": _surroundings,
+        "certain": _certain,
+        "times": _times,
+        "method": _method,
+    }
+    return kept((name, partial(part, document)) for name, part in parts.items())
 
 
 def title(document: Document) -> str:
@@ -122,8 +124,9 @@ def _surroundings(document: Document) -> Section:
     return Section("What differs around them", words, tables=[table])
 
 
-def _certain(document: Document, names: Names) -> Section:
+def _certain(document: Document) -> Section:
     """What files and answers say, which no session changes."""
+    names = Names({"results": document["cells"]})
     tables = [_changes(document, names), _accuracy(document, names), _planned(document, names)]
     shown = [table for table in tables if table.rows]
     same = sum(cell["same_file"] for cell in document["cells"])
@@ -198,7 +201,8 @@ def _planned(document: Document, names: Names) -> Table:
     return Table("Cells that one run alone has", columns, rows, detail=True)
 
 
-def _times(document: Document, names: Names) -> Section:
+def _times(document: Document) -> Section:
+    names = Names({"results": document["cells"]})
     cells = [cell for cell in document["cells"] if cell["measured"]]
     if not cells:
         return Section("Times and memory", ["Nothing can be held against each other here."])

@@ -12,18 +12,32 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from reports import stats
 from reports.estimate import Estimate
 from reports.families import baseline_of, is_origin, is_twin
 from reports.gates import METRICS, Limit, limits
 from reports.index import Index, index
-from reports.run import CellRecord, Run
+from reports.layout import Row
+from reports.run import CellRecord, Release, Run
 from reports.sequential import STATISTICS
 from reports.sessions.anchor import CellName, anchored_logs, by_name, named
-from reports.text import clean, counted, with_interval
+from reports.text import clean, counted, number, with_interval
 
 USUAL = Limit("latency_p50_ratio", "max", math.inf)  # followed where no gate limits a ratio
+NO_RELEASE = "no release of this study had a name before this run"
+MOST_STEPS = 8  # that are spelt out
+# What names a cell in a row, in the order of CellName.
+KEYS = (
+    "device",
+    "variant",
+    "runtime",
+    "precision_requested",
+    "batch",
+    "threads",
+    "scenario",
+)
 _ESTIMATORS = {"t": stats.t_ratio, "signed-rank": stats.signed_rank_ratio}
 
 
@@ -32,6 +46,7 @@ class Link:
     """One gate: a file's ratio to the file that it was held against."""
 
     run: str
+    cell: str
     held_against: str  # sha256
     file: str
     ratio: Estimate
@@ -85,34 +100,87 @@ def product(ratios: Sequence[Estimate]) -> Estimate:
     return Estimate(math.exp(total), (math.exp(total - half), math.exp(total + half)))
 
 
-def told(drift: Drift, release: str, study: str = "STUDY") -> str:
-    """One drift in words; `study` is the file that a gate is run with."""
-    device, variant, runtime, *_ = drift.cell
-    value = with_interval(drift.total.value, drift.total.interval)
-    lead = clean(f"{drift.limit.metric} of {variant} in {runtime} on {device}: {value}", 300)
-    steps = ", ".join(with_interval(link.ratio.value, None) for link in drift.links)
-    if drift.direct:
-        earlier = counted(len(drift.links) - 1, "gate")
-        way = f"; with the {earlier} before: {steps}{_largest(drift)}" if drift.links[1:] else ""
-        return f"drift since {release}: {lead}, measured beside it{way}"
-    count = counted(len(drift.links), "gate")
-    line = f"drift since {release}: {lead}, the product of {count}: {steps}"
-    if not drift.beyond:
-        return line
-    return (
-        f"{line}. Together they break {drift.limit}. To prove it: edgeproof gate {study} "
-        f"--against {release}"
-    )
+def of_report(run: Run) -> dict[str, Any]:
+    """The drift of a run's cells since the last release, for its document."""
+    release = run.release
+    if release is None:
+        return {"release": None, "reason": NO_RELEASE, "cells": []}
+    runs = [*run.since, run]
+    rows = [_row(each, release) for each in drifts(runs, release.files)]
+    read = counted(len(runs), "run")
+    return {
+        "release": {key: getattr(release, key) for key in ("name", "named", "run", "variant")},
+        "reason": None if rows else f"nothing in {read} since was held against its files",
+        "cells": rows,
+    }
 
 
-def _largest(drift: Drift) -> str:
+def _row(drift: Drift, release: Release) -> dict[str, Any]:
+    limit, total = drift.limit, drift.total
+    limited = math.isfinite(limit.value)
+    proof = f"edgeproof gate STUDY --against {release.name}"
+    return {
+        **dict(zip(KEYS, drift.cell, strict=True)),
+        "cell": drift.links[-1].cell,
+        "gate": str(limit) if limited else None,
+        "metric": limit.metric,
+        "bound": limit.bound,
+        "limit": limit.value if limited else None,
+        "direct": drift.direct,
+        "ratio": total.value,
+        "ci": total.interval,
+        "reason": total.reason,
+        "beyond": drift.beyond,
+        "gates": len(drift.links),
+        "steps": [_step(link) for link in drift.links],
+        "largest_step": _largest(drift),
+        "next_step": proof if drift.beyond and not drift.direct else None,
+    }
+
+
+def _step(link: Link) -> dict[str, Any]:
+    return {
+        "run": link.run,
+        "held_against": link.held_against,
+        "file": link.file,
+        "ratio": link.ratio.value,
+        "ci": link.ratio.interval,
+        "reason": link.ratio.reason,
+    }
+
+
+def _largest(drift: Drift) -> float | None:
+    """The largest step from one gate to the next, as a ratio; null of a single gate."""
     values = [link.ratio.value for link in drift.links if link.ratio.value]
-    steps = [after / before for before, after in pairwise(values)]
-    return f"; the largest step {100 * (max(steps, key=_size) - 1):+.1f}%" if steps else ""
+    if len(drift.links) < 2 or not values:
+        return None
+    steps = [after / before for before, after in pairwise(values)] if drift.direct else values
+    return max(steps, key=lambda ratio: abs(math.log(ratio)), default=None)
 
 
-def _size(ratio: float) -> float:
-    return abs(math.log(ratio))
+def told(row: Row, study: str = "STUDY") -> str:
+    """One row of `of_report` in words; `study` is the file that a gate is run with."""
+    place = f"{clean(row['variant'])} in {clean(row['runtime'])} on {clean(row['device'])}"
+    parts = [f"{row['metric']} of {place}: {with_interval(row['ratio'], row['ci'])}, {way(row)}"]
+    if row["reason"]:
+        parts.append(clean(row["reason"]))
+    if row["beyond"]:
+        parts.append(f"more than one gate allows, {row['gate']}")
+    if row["next_step"]:
+        parts.append(f"to prove it: {clean(row['next_step']).replace('STUDY', study)}")
+    return "; ".join(parts)
+
+
+def way(row: Row) -> str:
+    """How it is known, and the gates on the way."""
+    gates, steps = counted(row["gates"], "gate"), row["steps"]
+    if row["direct"] and row["largest_step"] is None:
+        return "measured beside it"
+    known = f"measured beside it in {gates}" if row["direct"] else f"the product of {gates}"
+    ratios = ", ".join(number(step["ratio"], 4) for step in steps[-MOST_STEPS:])
+    largest = row["largest_step"]
+    most = "" if largest is None else f", the largest step {100 * (largest - 1):+.1f}%"
+    return f"{known}: {'… ' * (len(steps) > MOST_STEPS)}{ratios}{most}"
 
 
 def _limits(run: Run) -> list[Limit]:
@@ -138,7 +206,7 @@ def _links(found: Index, limit: Limit) -> Iterator[tuple[CellName, Link]]:
             logs = anchored_logs(found, record, baseline, of)
             ratio = _ESTIMATORS[STATISTICS[of]](logs)
             files = baseline.cell["artifact"], record.cell["artifact"]
-            yield name, Link(found.run.id, *files, ratio)
+            yield name, Link(found.run.id, record.cell["id"], *files, ratio)
 
 
 def _differ(baseline: CellRecord, record: CellRecord) -> bool:

@@ -167,7 +167,7 @@ class _Thermal:
 
 def _thermal(run: Run, device: str) -> _Thermal:
     records = _launches(run, device)
-    slowed = sum(conditions.throttled(record.conditions) is not None for record in records)
+    slowed = sum(conditions.throttled_within(record) is not None for record in records)
     heats = [conditions.temperature_c(record.conditions) for record in records]
     clocks = [conditions.clock_mhz(each.conditions, each.launch["cpus"]) for each in records]
     known = [span[1] for span in heats if span]

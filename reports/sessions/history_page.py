@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from reports.charts import history_chart
+from reports.faults import kept
 from reports.forms import Sections
 from reports.layout import Chart, Column, Document, Row, Section, Table
 from reports.names import Names
@@ -22,12 +23,15 @@ def title(document: Document) -> str:
 
 def sections(document: Document) -> Sections:
     """The sections of a document of reports.sessions.history, in order."""
-    return [
-        ("answer", _answer(document)),
-        *((f"series{at}", _series(document, each)) for at, each in enumerate(document["series"])),
-        ("surroundings", _surroundings(document)),
-        ("method", _method(document)),
-    ]
+    series = enumerate(document["series"])
+    return kept(
+        [
+            ("answer", partial(_answer, document)),
+            *((f"series{at}", partial(_series, document, each)) for at, each in series),
+            ("surroundings", partial(_surroundings, document)),
+            ("method", partial(_method, document)),
+        ]
+    )
 
 
 def _answer(document: Document) -> Section:

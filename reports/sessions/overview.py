@@ -6,6 +6,7 @@ level that are nominated, and the commands that show and confirm them.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -43,8 +44,9 @@ def _all(histories: Mapping[str, Sequence[Row]]) -> Iterable[Row]:
 
 def _row(study: str, found: Row, series: Row) -> dict[str, Any]:
     points, follows = series["points"], series["follows"]
-    known = [point[follows] for point in points if point[follows]["value"] is not None]
-    first = known[0]["value"] if len(known) > 1 else None
+    now = points[-1][follows]  # an older session's would pass for the last one's
+    before = (point[follows]["value"] for point in points[:-1])
+    first = next((value for value in before if value is not None), None)
     return {
         "study": study,
         "device": found["device"],
@@ -55,8 +57,8 @@ def _row(study: str, found: Row, series: Row) -> dict[str, Any]:
         "last": points[-1]["started"],
         "follows": follows,
         "anchor": series["anchor"],
-        "now": known[-1] if known else points[-1][follows],
-        "since_first": known[-1]["value"] / first if first else None,
+        "now": now,
+        "since_first": now["value"] / first if first and now["value"] is not None else None,
         "changes": series["changes"],
         "anchor_changes": series["anchor_changes"],
         "show": _command(study, found),
@@ -64,9 +66,10 @@ def _row(study: str, found: Row, series: Row) -> dict[str, Any]:
 
 
 def _command(study: str, found: Row) -> str:
-    asked = f"edgeproof history {study} --variant {found['variant']} --device {found['device']}"
-    usual = found["metric"] == "latency_p50_ms"
-    return asked if usual else f"{asked} --metric {found['metric']}"
+    asked = ["history", study, "--variant", found["variant"], "--device", found["device"]]
+    if found["metric"] != "latency_p50_ms":
+        asked += ["--metric", found["metric"]]
+    return "edgeproof " + shlex.join(asked)
 
 
 def _surroundings(histories: Mapping[str, Sequence[Row]]) -> list[dict[str, Any]]:

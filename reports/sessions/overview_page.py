@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
+from reports.faults import kept
 from reports.forms import Sections
 from reports.layout import Column, Document, Row, Section, Table
 from reports.names import Names
@@ -21,11 +23,8 @@ def title(document: Document) -> str:
 
 def sections(document: Document) -> Sections:
     """The sections of a document of reports.sessions.overview, in order."""
-    return [
-        ("answer", _answer(document)),
-        ("cells", _cells(document)),
-        ("surroundings", _surroundings(document)),
-    ]
+    parts = {"answer": _answer, "cells": _cells, "surroundings": _surroundings}
+    return kept((name, partial(part, document)) for name, part in parts.items())
 
 
 def _answer(document: Document) -> Section:

@@ -13,7 +13,7 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from reports.estimate import CONFIDENCE, Estimate
 from reports.sequential import Statistic
@@ -46,6 +46,8 @@ def p_beyond(first: Logs, second: Logs, statistic: Statistic, margin: float) -> 
 
 
 def _p_greater(above: NDArray[np.float64], below: NDArray[np.float64], statistic: str) -> float:
+    from scipy import stats  # slow to import, and few commands compare two sessions
+
     if statistic == "t":
         if not np.ptp(above) and not np.ptp(below):  # nothing varies, so nothing is by chance
             return float(above[0] <= below[0])

@@ -13,7 +13,7 @@ import tflite
 
 from agents import backends, wire
 from reports.memory import PARTS, STAGES, parts_of, put_memory
-from reports.row import RowBuilder
+from reports.row_builder import RowBuilder
 from tests.contract.networks import Network
 from tests.contract.workshop import RUNTIMES, Workshop
 from tests.unit.model_files import Operator, Tensor, matmul, save_tflite

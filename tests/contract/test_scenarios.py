@@ -155,6 +155,14 @@ def test_sustained_load_is_a_block_a_minute(workshop: Workshop, cell: MakeCell) 
         # Two blocks of a tenth of a second, full of samples; a busy machine may take longer.
         for block in record["blocks"]:
             assert 0.05e9 < sum(block) < 1e9
+        # What this very machine tells of heat, before the first block and after each.
+        assert len(record["readings"]) == 3
+        around = event["conditions"]["before"], event["conditions"]["after"]
+        for reading in record["readings"]:
+            assert list(reading) == ["clock", "throttling", "temperature"]
+            for name, value in reading.items():
+                assert (value is None) == all(each[name] is None for each in around), name
+            assert set(map(int, reading["clock"] or ())) <= set(record["cpus"])
 
 
 def test_a_failing_cell_leaves_the_others_of_any_scenario(
@@ -167,9 +175,11 @@ def test_a_failing_cell_leaves_the_others_of_any_scenario(
         bad = workshop.cell(broken, RUNTIME, scenario=scenario, inputs=good["inputs"])
         dead, living = workshop.launch(bad, good)["cells"]
         assert dead["status"] == "failed" and dead["reason"]
-        assert (dead["blocks"], dead["trials"]) == ([], [])
+        assert (dead["blocks"], dead["trials"], dead["readings"]) == ([], [], [])
         assert living["status"] == "ok"
-        assert len(living["blocks"]) == SCENARIOS[scenario]["blocks"]
+        blocks = SCENARIOS[scenario]["blocks"]
+        assert len(living["blocks"]) == blocks
+        assert len(living["readings"]) == (scenario == wire.SUSTAINED) * (blocks + 1)
 
 
 def test_a_stream_that_fails_is_the_cells_failure(

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from harness import release
+from harness import release_files
 from harness.artifact import inspect
 from harness.store import Store
 from harness.study import load_study
@@ -72,7 +72,7 @@ def test_a_release_has_several_names(
     run = released.report()["run"]
     name = {"sha256": sha256[:12], "{run}:dense": f"{run}:dense"}.get(reference, reference)
     study = load_study(released.study(gates=[ACCURATE]))
-    found = release.against(study, name, Store())
+    found = release_files.against(study, name, Store())
     assert found.baseline == "released"
     assert inspect(found.model_path("released", "onnx"), "onnx").sha256 == sha256
 

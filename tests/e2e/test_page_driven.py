@@ -145,6 +145,7 @@ def test_paper_shows_all_and_no_controls(page: Page) -> None:
     assert page.pdf().startswith(b"%PDF")
 
 
+@pytest.mark.usefixtures("faults_told")
 def test_a_section_that_fails_does_not_take_the_page_along(
     browser: Browser, document: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -152,6 +152,7 @@ def test_history_draws_a_page(url: str, tmp_path: Path) -> None:
         (("kws", "--variant", "slim-4"), "unknown variant 'slim-4'; did you mean 'slim-40'?"),
         (("--device", "pi4"), "unknown device 'pi4'; did you mean 'pi5'?"),
         (("kwz",), "unknown run or study 'kwz'; did you mean 'kws'?"),
+        (("--anchor", "dence"), "unknown variant 'dence'; did you mean 'dense'?"),
         (
             ("kws", "--variant", "slim-40", "--device", "pi4"),
             "unknown device 'pi4'; did you mean 'pi5'?",
@@ -173,7 +174,8 @@ def test_history_draws_a_page(url: str, tmp_path: Path) -> None:
 def test_history_with_wrong_input_names_the_nearest(
     url: str, arguments: tuple[str, ...], what: str
 ) -> None:
-    assert error(url, "history", *arguments).what == what
+    found = error(url, "history", *arguments)
+    assert found.what == what and found.next_step and "..." not in found.next_step
 
 
 def test_a_ratio_of_the_baseline_is_no_metric_of_a_history(url: str) -> None:

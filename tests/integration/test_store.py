@@ -20,12 +20,14 @@ from hypothesis import strategies as st
 
 import harness
 from agents import wire
+from harness import releases
 from harness.errors import StoreError
 from harness.samples import packed, unpacked
 from harness.store import SCHEMA_VERSION, Store
 from reports.run import Run
 from tests.boards.board import free_port
 from tests.unit.run_builder import floor, realistic
+from tests.unit.session_builder import keep, session
 
 
 def postgres_bin() -> Path | None:
@@ -191,6 +193,22 @@ def test_cells_and_devices_change_their_status(url: str) -> None:
     assert (loaded.cells[0].status, loaded.cells[0].reason) == ("unsupported", "no wheels")
     assert loaded.devices[0].facts == {"cpus": 4}
     assert loaded.devices[0].reason == "gone"
+
+
+def test_a_run_is_given_the_release_before_it_and_the_runs_since(url: str) -> None:
+    store = Store(url)
+    for at in range(1, 5):
+        keep(store, session(at, launches=1))
+    other = session(5, launches=1)
+    keep(store, replace(other, study={**other.study, "name": "other"}))
+    last = store.load("kws-04")
+    assert releases.with_release(store, last).release is None
+    releases.call(store, store.load("kws-02"), "1.4", "slim-40")
+    found = releases.with_release(store, last)
+    assert found.release and (found.release.name, found.release.run) == ("1.4", "kws-02")
+    assert [run.id for run in found.since] == ["kws-03"]
+    for run in ("kws-01", "kws-02", "kws-05"):
+        assert releases.with_release(store, store.load(run)).release is None, run
 
 
 def test_names_of_runs(url: str) -> None:

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from reports.document import build
-from reports.run import ArtifactRecord, DeviceRecord, Run
+from reports.run import ArtifactRecord, DeviceRecord, Release, Run
 from tests.unit.evaluation_builder import (
     add_classifier,
     detectors,
@@ -26,6 +26,8 @@ from tests.unit.run_builder import (
     floor,
     realistic,
 )
+from tests.unit.selftest_builder import selftest
+from tests.unit.session_builder import session
 
 WAIVER = {
     "metric": "latency_p50_ratio",
@@ -226,6 +228,22 @@ def no_dataset() -> Run:
     return made.build()
 
 
+def followed(steps: int = 4, ratio: float = 1.015) -> Run:
+    """A gate whose file drifted from a release by small steps, on a device that was self-tested."""
+
+    def gate(at: int) -> Run:
+        files = {"dense": f"v{at - 1}", "slim-40": f"v{at}"}
+        run = session(at, {"dense": 4.0, "slim-40": 4.0 * ratio}, files=files)
+        limits = [{"metric": "latency_p50_ratio", "max": 1.03}]
+        return replace(run, study={**run.study, "gates": limits})
+
+    *since, last = (gate(at) for at in range(1, steps + 1))
+    known = Release("1.4", "2026-01-01T11:00:00+00:00", "kws-00", "slim-40", ["v0"])
+    wrong = {"same": ["pass"] * 19 + ["fail"], "slow3": ["fail"] * 8, "slow5": ["pass"]}
+    tested = selftest(wrong, id="selftest-pi5-7")
+    return replace(last, release=known, since=since, selftests=[tested])
+
+
 RICH: Mapping[str, Callable[[], Run]] = {
     "several-boards": several_boards,
     "realistic": realistic,
@@ -235,6 +253,7 @@ RICH: Mapping[str, Callable[[], Run]] = {
     "detectors": lambda: detectors(samples=60).build(),
     "segmenters": lambda: segmenters(samples=60).build(),
     "compressed": compressed,
+    "followed": followed,
 }
 POOR: Mapping[str, Callable[[], Run]] = {
     "nothing": nothing,

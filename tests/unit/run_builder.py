@@ -77,7 +77,7 @@ def of_scenario(scenario: str, ms: float, rng: np.random.Generator) -> dict[str,
         return {"blocks": blocks(100 + ms, rng, count=4, length=1)}
     if scenario == wire.SUSTAINED:
         minutes = [blocks(ms * slow, rng, count=1, length=300)[0] for slow in (1.0, 1.1, 1.2)]
-        return {"blocks": minutes}
+        return {"blocks": minutes, "readings": heating(len(minutes))}
     if scenario == wire.SERVER:
         trials = [
             {"rate": rate, "latencies_ns": blocks(ms * longer, rng, count=1, length=400)[0]}
@@ -85,6 +85,18 @@ def of_scenario(scenario: str, ms: float, rng: np.random.Generator) -> dict[str,
         ]
         return {"blocks": [], "streams": 2, "trials": trials}
     return {"blocks": blocks(ms, rng)}
+
+
+def heating(minutes: int, throttles_at: int = 2) -> list[wire.Reading]:
+    """What a Raspberry Pi reads before a sustained load and after each minute of it."""
+    return [
+        {
+            "clock": {"0": 1500.0 if at >= throttles_at else 2400.0},
+            "throttling": {"get_throttled": 0x4 if at >= throttles_at else 0},
+            "temperature": {"cpu-thermal": 55.0 + 12.5 * at, "nvme": 35.0 + at},
+        }
+        for at in range(minutes + 1)
+    ]
 
 
 def cell_launch(cell_id: str, sample_blocks: list[list[int]], **changes: Any) -> wire.CellLaunch:
@@ -104,6 +116,7 @@ def cell_launch(cell_id: str, sample_blocks: list[list[int]], **changes: Any) ->
         "streams": 1,
         "call_overhead_ns": None,
         "trials": [],
+        "readings": [],
     } | changes
     return whole  # type: ignore[return-value]
 

@@ -12,7 +12,7 @@ from run_builder import RunBuilder, cell
 
 from reports import render
 from reports.document import build
-from reports.row import RowBuilder
+from reports.row_builder import RowBuilder
 from reports.sections import accuracy as accuracy_section
 from reports.sections import robustness as robustness_section
 

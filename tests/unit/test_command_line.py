@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import io
+import json
 import re
+import socket
+import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
+import yaml
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from agents import wire
-from harness import releases
+from harness import cli_measure, release_files, releases
 from harness.cli import cli
 from harness.cli_shared import Screen
-from harness.errors import EdgeproofError, InputError
+from harness.errors import EdgeproofError, InputError, StoreError
 from harness.newcomer import check, device_at
 from harness.progress import Bars, Plain
 from harness.store import Store
@@ -75,8 +82,9 @@ def test_init_takes_the_boards_that_were_added() -> None:
 
 
 def test_init_for_a_board_that_is_not_added_yet_says_so() -> None:
-    done = edgeproof("init", str(DENSE), "--device", "pi5")
-    assert done.stdout.endswith("next: edgeproof devices add pi5 USER@HOST\n")
+    done = edgeproof("init", str(DENSE), "--device", "pi5", "--device", "nuc")
+    added = [f"edgeproof devices add {name} USER@HOST" for name in ("pi5", "nuc")]
+    assert done.stdout == f"wrote study.yaml; next: {', then '.join(added)}\n"
 
 
 def test_init_tells_of_a_wrong_model_before_a_file_in_the_way() -> None:
@@ -125,6 +133,18 @@ def test_a_completion_that_cannot_read_offers_nothing() -> None:
     assert offered("report", "--store", "mysql://x", "") == []
 
 
+def test_a_completion_makes_no_store() -> None:
+    assert offered("report", "") == offered("gate", "--against", "") == []
+    assert offered("history", "--store", "sqlite:///typo.db", "") == []
+    assert list(Path().rglob("*.db")) == []
+
+
+def test_a_name_that_a_shell_would_run_is_not_offered() -> None:
+    hostile = replace(session(2, launches=1), id="$(reboot)")
+    keep(store(), hostile)
+    assert offered("report", "") == ["latest", "kws-01"]
+
+
 def test_nobody_reading_on_is_no_verdict() -> None:
     with pytest.raises(BrokenPipeError):
         Screen().on_broken_pipe()
@@ -168,6 +188,28 @@ def test_lines_of_a_pipe_keep_the_end() -> None:
     assert told.getvalue().splitlines()[-1].endswith("pi5: failed: [it] broke")
 
 
+def test_what_a_board_says_cannot_steer_the_terminal() -> None:
+    bars, _, told = drawn()
+    hostile = "failed: \x1b[2Jwiped\n  next: \u202eeno"
+    bars.update("nuc", hostile)
+    bars.end("nuc", hostile)
+    Plain(Console(file=told, width=80), 600).end("nuc", hostile)
+    assert not {"\x1b", "\u202e"} & set(told.getvalue())
+    assert told.getvalue().count("wiped\n  next: ") == 2
+    assert not {"\x1b", "\u202e"} & set("".join(map(str, bars.progress.tasks[0].fields.values())))
+
+
+def test_what_goes_on_is_the_command_as_it_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = ["lab dir/s.yaml", "--store", "postgresql://me:secret@lab/x", "--resume", "kws-00"]
+    typed += ["--device", "pi5", "--device", "nuc", "--on-inconclusive", "extend", "-q"]
+    with cli_measure.gate.make_context("gate", typed):
+        told = cli_measure._go_on("kws-01")
+    assert "secret" not in told and told == (
+        "edgeproof gate 'lab dir/s.yaml' --resume kws-01 --device pi5 --device nuc "
+        "--store 'postgresql://me:***@lab/x' --quiet --on-inconclusive extend"
+    )
+
+
 STUDY = """
 name: kws
 baseline: dense
@@ -201,6 +243,13 @@ def test_names_that_mean_something_else_are_refused(name: str) -> None:
     assert failed.value.what
 
 
+def test_what_is_neither_a_release_nor_a_run_is_told_with_the_releases_there_are() -> None:
+    made = store()
+    releases.call(made, made.load("kws-01"), "1.4", "slim-40")
+    with pytest.raises(StoreError, match=r"no run '1\.5' in the store; releases of kws: 1\.4"):
+        release_files.against(study(), "1.5", made)
+
+
 def test_the_last_release_needs_one() -> None:
     with pytest.raises(InputError, match="no release of this study has a name yet"):
         releases.find(Store(), "kws", releases.LAST)
@@ -212,11 +261,15 @@ def test_the_drift_is_told_of_the_gates_since() -> None:
     slower = {"dense": 4.0, "slim-40": 4.0 * 1.05}
     files = {"dense": "sha-slim-40", "slim-40": "v2"}
     keep(made, session(2, slower, files=files, launches=4))
-    [line] = releases.drift(made, "kws-02")
-    assert line.startswith(
-        "drift since 1.4: latency_p50_ratio of slim-40 in onnxruntime on pi5: 1.0"
-    )
-    assert list(releases.drift(made, "kws-01")) == [], "the release has none of itself"
+    keep(made, session(3, slower, files=files, launches=4))
+    found = releases.with_release(made, made.load("kws-03"))
+    assert found.release and found.release.name == "1.4"
+    assert [each.id for each in found.since] == ["kws-02"]
+    [row] = json.loads(edgeproof("report", "kws-02", "--format", "json").stdout)["drift"]["cells"]
+    assert (row["metric"], row["direct"], row["gates"]) == ("latency_p50_ratio", True, 1)
+    assert 1.0 < row["ratio"] < 1.1
+    itself = releases.with_release(made, made.load("kws-01"))
+    assert itself.release is None and itself.since == (), "the release has none of itself"
 
 
 def test_what_the_baseline_stems_from_need_not_be_as_good() -> None:
@@ -226,3 +279,59 @@ def test_what_the_baseline_stems_from_need_not_be_as_good() -> None:
     alone = {"baseline": "released", "variants": {"net": {}, "released": {"from": "net"}}}
     assert not is_origin(alone, "net"), "it is all that there is to judge"
     assert not is_origin({"baseline": "dense", "variants": {"dense": {}, "int8": {}}}, "dense")
+
+
+def test_boards_are_checked_side_by_side_and_told_in_the_inventorys_order(tmp_path: Path) -> None:
+    """None is answered before all have called: one by one, the first would wait in vain."""
+    names = ["pi5", "nuc", "orin"]
+    together = threading.Barrier(len(names))
+
+    def answer(call: socket.socket, at: int) -> None:
+        with call:
+            together.wait(timeout=10)
+            time.sleep(0.1 * (len(names) - at))  # the first to call is the last to be answered
+            call.sendall(b"SSH-1.0-old\r\n")
+
+    def serve() -> None:
+        for at in range(len(names)):
+            call, _ = listening.accept()
+            threading.Thread(target=answer, args=(call, at), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        at = {"profile": "generic-linux", "host": "127.0.0.1", "port": port}
+        lab = dict.fromkeys(names, at)
+        (tmp_path / "lab.yaml").write_text(yaml.safe_dump({"devices": lab}, sort_keys=False))
+        threading.Thread(target=serve, daemon=True).start()
+        done = edgeproof("devices", "check", *names, "--inventory", "lab.yaml", "--json")
+    rows = json.loads(done.stdout)
+    assert [(row["device"], row["ready"]) for row in rows] == [(name, "no") for name in names]
+    assert not together.broken and "1.0" in rows[0]["details"], rows
+    assert done.exit_code == 4
+
+
+def test_a_gate_whose_devices_all_fail_ends_with_4_and_tells_ci_so(tmp_path: Path) -> None:
+    lab = {name: {"host": "127.0.0.1", "port": 1} for name in ("pi5", "nuc")}
+    (tmp_path / "inventory.yaml").write_text(yaml.safe_dump({"devices": lab}))
+    study = {
+        "name": "away",
+        "baseline": "dense",
+        "variants": {"dense": {"model": str(DENSE)}},
+        "runtimes": ["onnxruntime"],
+        "gates": [{"metric": "latency_p50_ms", "max": 5}],
+        "devices": list(lab),
+    }
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    told = ("-o", "junit.xml", "-o", "summary.md", "--annotations")
+    done = edgeproof("gate", "study.yaml", "--progress", "none", *told)
+    assert done.exit_code == 4 and isinstance(done.exception, SystemExit), done.output
+    assert "Traceback" not in done.output
+    assert done.stderr.splitlines()[-1].startswith("gate: inconclusive: 2 of 2 verdicts, such as")
+    assert "--resume away-" in done.stderr, "what measures the rest"
+    cases = [*ElementTree.parse(tmp_path / "junit.xml").iter("testcase")]
+    assert [[part.tag for part in case] for case in cases] == [["error"], ["error"]]
+    assert all("nothing listens on port 1" in str(case[0].text) for case in cases)
+    summary = (tmp_path / "summary.md").read_text()
+    assert "INCONCLUSIVE" in summary and "Device pi5 failed: " in summary
+    assert done.stdout.count("::error title=inconclusive") == 2
+    assert edgeproof("gate", "study.yaml", "--progress", "none", "--bisect").exit_code == 255

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from report_runs import document
 from run_builder import TIMES, RunBuilder, cell
 from selection_builder import BOARDS, PRICES
 from selection_builder import session as boards
@@ -100,6 +101,7 @@ CASES: Mapping[str, Callable[[], str]] = {
     "gate-fail": lambda: gated(1.05, lost=True),
     "gate-inconclusive": lambda: gated(1.05, launches=3),
     "gate-waived": lambda: gated(1.05, waivers=[WAIVER]),
+    "gate-drift": lambda: render.markdown(document("followed")),
     "compare": changed,
     "compare-refused": lambda: compare(compared.build(session(1), session(2, version="1.32"))),
     "history": followed,

@@ -13,7 +13,7 @@ import pytest
 from reports.forms import to_html, to_markdown
 from reports.render import json_text
 from reports.run import Run
-from reports.sessions import history_page
+from reports.sessions import history_page, overview
 from reports.sessions.history import Question, build
 from tests.unit.run_builder import RIGHT, TIMES
 from tests.unit.session_builder import session
@@ -76,6 +76,15 @@ def test_a_change_without_another_file_has_nothing_to_measure_again() -> None:
     [change] = only(build(sessions(12, newer), QUESTION))["changes"]
     assert change["same_file"] and change["confirm"] is None
     assert [(d["fact"], d["second"]) for d in change["surroundings"]] == [("version", "1.32")]
+
+
+def test_an_overview_takes_no_older_session_for_the_last() -> None:
+    found = build(sessions(3), QUESTION)
+    last = only(found)["points"][-1]
+    last["ratio"] = {"value": None, "ci": None, "reason": "it failed"}
+    [row] = overview.build({"kws": [found]}, QUESTION.metric)["rows"]
+    assert (row["last"], row["now"]["reason"]) == (last["started"], "it failed")
+    assert row["now"]["value"] is None and row["since_first"] is None
 
 
 def test_drifting_sessions_alone_nominate_nothing() -> None:

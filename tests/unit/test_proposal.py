@@ -114,3 +114,13 @@ def test_it_is_yaml_without_the_comments_too(tmp_path: Path) -> None:
     text = propose([DIGITS / "dense.onnx"], tmp_path / "kws.yaml", ["pi5", "nuc"])
     assert yaml.safe_load(text)["devices"] == ["pi5", "nuc"]
     assert yaml.safe_load(text)["name"] == "kws"
+
+
+@pytest.mark.parametrize("name", ["int8.onnx", "int8.tflite", "slim-40-int8.onnx"])
+def test_what_is_quantised_already_is_not_proposed_to_be(tmp_path: Path, name: str) -> None:
+    """Nor to be pruned: of integers `variants build` refuses both."""
+    _, text = study_of(DIGITS / name, folder=tmp_path)
+    assert not re.search("quantize:|calibration:|prune:", text)
+    _, beside = study_of(DIGITS / "dense.onnx", DIGITS / name, folder=tmp_path)
+    assert "quantize:" not in beside and "calibration:" not in beside
+    assert "# pruned-70: {from: dense" in beside

@@ -99,6 +99,16 @@ def test_programs_can_read_every_form(name: str) -> None:
     assert all(suite.findall("testcase") for suite in suites), "Jenkins fails on an empty suite"
 
 
+def test_a_table_without_a_cell_has_the_columns_of_any_other() -> None:
+    """Of a file without a line of names pandas reads nothing."""
+    columns = list(pd.read_csv(io.StringIO(render.csv(document("running")))).columns)
+    for empty in (
+        pd.read_csv(io.StringIO(render.csv(document("nothing")))),
+        pd.read_parquet(io.BytesIO(render.parquet(document("nothing")))),
+    ):
+        assert list(empty.columns) == columns and empty.empty
+
+
 SAID = {
     "nothing": ("The study sets no gates.", None),
     "one-cell": ("There is no variant to hold against the baseline.", None),
@@ -124,6 +134,7 @@ def test_what_broke_is_told_with_its_log() -> None:
     assert "out of memory" in render.markdown(document("only-failures"))
 
 
+@pytest.mark.usefixtures("faults_told")
 def test_a_section_that_raises_says_so_and_the_others_come(monkeypatch: Any) -> None:
     def section(_: Any) -> Any:
         raise ValueError("<b>no | such\x1b[31m thing")

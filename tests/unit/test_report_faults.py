@@ -8,12 +8,29 @@ from xml.etree import ElementTree
 
 import pytest
 from run_builder import realistic
+from selection_builder import BOARDS
+from selection_builder import session as boards
+from session_builder import session
 
-from reports import junit, render, sections
+from reports import faults, junit, render, sections
 from reports.document import build
+from reports.forms import to_html
 from reports.layout import Document
 from reports.sections import comparison, throughput
+from reports.selection import document as selection
+from reports.selection import page as selection_page
+from reports.selection.candidates import Session
+from reports.selection.wanted import Wanted
+from reports.sessions import (
+    compare_page,
+    compared,
+    history,
+    history_page,
+    overview,
+    overview_page,
+)
 
+pytestmark = pytest.mark.usefixtures("faults_told")
 WORDS = "<img src=x> {} 100%" + "y" * 500
 
 
@@ -65,6 +82,64 @@ def test_a_section_that_cannot_even_be_imported_is_told(
     found = dict(sections.all_sections(document))
     assert "ImportError: no such part" in found["memory"].words[0]
     assert found["latency"].tables
+
+
+def selected() -> dict[str, Any]:
+    wanted = Wanted([], {"latency_p95_ms": 1.0}, prices={"now": {}})
+    return selection.build(
+        [Session.of(boards(launches=2))], {name: name for name in BOARDS}, wanted, 50
+    )
+
+
+def followed() -> dict[str, Any]:
+    question = history.Question("slim-40", "pi5", "latency_p50_ms")
+    return history.build([session(1, launches=2), session(2, launches=2)], question)
+
+
+def seen() -> dict[str, Any]:
+    question = history.Question("slim-40", "pi5", "latency_p50_ms")
+    runs = [session(1, launches=2), session(2, launches=2)]
+    return overview.build({"kws": history.follow(runs, [question])}, "latency_p50_ms")
+
+
+def both() -> dict[str, Any]:
+    return compared.build(session(1, launches=2), session(2, launches=2))
+
+
+PAGES = {
+    "select": (selection_page, selected, "candidates", "candidates"),
+    "compare": (compare_page, both, "_times", "times"),
+    "history": (history_page, followed, "_series", "series0"),
+    "overview": (overview_page, seen, "_cells", "cells"),
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_pages_of_several_runs_survive_a_section_that_raises(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, made, part, place = PAGES[name]
+    found = made()
+    whole = page.sections(found)
+    monkeypatch.setattr(page, part, broken)
+    rest = page.sections(found)
+    assert [title for title, _ in rest] == [title for title, _ in whole]
+    words = dict(rest)[place].words
+    assert words[0].startswith("This section could not be made: ValueError: <img src=x> {} 100%y")
+    assert words[0].endswith(f"({place}).") and words[1] == "The JSON holds its numbers."
+    others = [(title, each) for title, each in whole if title != place]
+    assert [each for each in rest if each[0] != place] == others
+    text = to_html(rest, page.title(found))
+    assert "&lt;img src=x&gt;" in text and "<img" not in text
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_to_tests_a_fault_is_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    page, made, part, _ = PAGES[name]
+    monkeypatch.setattr(page, part, broken)
+    monkeypatch.setattr(faults, "raising", True)
+    with pytest.raises(ValueError, match="img src"):
+        page.sections(made())
 
 
 def cases(document: Document) -> list[ElementTree.Element]:

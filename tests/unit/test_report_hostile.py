@@ -23,7 +23,8 @@ from rich.console import Console
 from run_builder import RunBuilder, cell, cell_launch
 from selection_builder import PRICES
 from selection_builder import session as boards
-from session_builder import session
+from selftest_builder import selftest
+from session_builder import FACTS, session
 from test_report_forms import HOSTILE, check_page
 
 from harness.documents import unknown
@@ -40,7 +41,14 @@ from reports.selection import document as selection
 from reports.selection import page as selection_page
 from reports.selection.candidates import Session
 from reports.selection.wanted import Declared, Wanted
-from reports.sessions import compare_page, compared, history, history_page
+from reports.sessions import (
+    compare_page,
+    compared,
+    history,
+    history_page,
+    overview,
+    overview_page,
+)
 from reports.text import REPLACED, clean
 
 NAMES = HOSTILE | {
@@ -92,7 +100,9 @@ def spoiled() -> Run:
     lost = DeviceRecord(f"lost{NAMES['ansi']}", next(some), "failed", NAMES["fence"])
     run = made.build()
     known = replace(run.devices[0], facts={name: [name] for name in NAMES.values()})
-    return replace(run, id=NAMES["command"], devices=[known, lost])
+    facts = FACTS | {"kernel": NAMES["fence"], "clocks": {"scaling_governor": NAMES["ansi"]}}
+    tested = selftest(device=replace(known, facts=facts), runtime=NAMES["end"])
+    return replace(run, id=NAMES["command"], devices=[known, lost], selftests=[tested])
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +182,8 @@ def several(name: str) -> Iterator[tuple[Mapping[str, Any], Sections, str]]:
     question = history.Question("slim-40", "pi5", "latency_p50_ms")
     found = history.build(runs, question)
     yield found, history_page.sections(found), history_page.title(found)
+    found = overview.build({name: [found]}, question.metric)
+    yield found, overview_page.sections(found), overview_page.title(found)
     told = {board: Declared(usd, name) for board, usd in PRICES.items()}
     limits = [Limit("price_usd", "max", 300)]
     wanted = Wanted(limits, {"latency_p95_ms": 1.0}, prices={name: told})

@@ -38,8 +38,10 @@ def test_twenty_right_gates_leave_14_percent_possible() -> None:
     assert row["wrong_at_most"] == pytest.approx(1 - 0.05 ** (1 / 20))
     assert row["mean_seconds"] == 12.0
     told = " ".join(sentences(summary(selftest())))
-    assert "20 gates on identical models gave 0 false failures (at most 13.9% at 95%)." in told
-    assert "10 rightly failed (at least 74.1% at 95%) and 0 wrongly passed (at most 25.9%)." in told
+    at_most = "at most 13.9%, with 95% confidence"
+    assert f"20 gates on identical models gave 0 false failures ({at_most})." in told
+    at_least = "at least 74.1%, with 95% confidence"
+    assert f"10 rightly failed ({at_least}) and 0 wrongly passed (at most 25.9%)." in told
 
 
 def test_a_slower_network_is_told_with_its_own_slowdown() -> None:
@@ -135,7 +137,7 @@ def told(run: Run, *found: Selftest) -> list[str]:
 def test_the_report_tells_rates_age_and_differences() -> None:
     rates, since = told(session(5, facts={"kernel": "6.12.1"}), here())
     assert rates.startswith("self-tested 2026-01-01, 4 days before this run (gates of max 1.01")
-    assert "0 false failures (at most 13.9% at 95%)" in rates
+    assert "0 false failures (at most 13.9%, with 95% confidence)" in rates
     assert since == "kernel 6.6.31, now 6.12.1."
     rates, since = told(session(5), here(started="2026-01-09T10:00:00+00:00"))
     assert "4 days after this run" in rates

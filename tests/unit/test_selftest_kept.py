@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from harness.errors import StoreError
 from harness.store import Store
 from tests.unit.run_builder import realistic
 from tests.unit.selftest_builder import selftest, trial
@@ -57,3 +58,12 @@ def test_a_store_of_before_selftests_opens_and_takes_one(url: str) -> None:
     assert again.load(run.id).selftests == []
     again.keep_selftest(selftest())
     assert len(again.load(run.id).selftests) == 1
+
+
+def test_a_store_of_another_version_gets_no_table(url: str) -> None:
+    with Store(url).engine.begin() as link:
+        link.execute(sa.text("drop table selftests"))
+        link.execute(sa.text("update schema_version set version = version + 1"))
+    with pytest.raises(StoreError, match="has version"):
+        Store(url)
+    assert "selftests" not in sa.inspect(sa.create_engine(url)).get_table_names()

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 from run_builder import RunBuilder, blocks, cell, cell_launch, every_scenario
+from run_builder import heating as heat_of_builder
 
+from agents import wire
 from harness.rows import launch_record, launch_row
+from reports.clock import NO_CLOCK, NO_HIGHEST
 from reports.document import build
+from reports.heat import HEAT, NO_COUNTER, NO_SENSOR, UNREAD
 from reports.layout import Section
 from reports.run import DeviceRecord, Run
 from reports.sections import thermal as thermal_section
 from reports.sections.thermal import MOST_LAUNCHES
-from reports.thermal import NO_CLOCK, NO_HIGHEST, NO_LAUNCH, NO_SENSOR, SET_BACK, UNTIMED, thermal
+from reports.text import NOTHING
+from reports.thermal import NO_LAUNCH, SET_BACK, UNTIMED, thermal
 
 ALLOWED = {"clocks": {"scaling_max_freq": "2400000"}}
 
@@ -154,6 +160,31 @@ def test_devices_are_told_apart() -> None:
     assert [(each["device"], each["count"]) for each in found] == [("pi5", 6), ("nuc", 0)]
 
 
+def loaded(*launches: list[wire.Reading], facts: Mapping[str, Any] = ALLOWED) -> Run:
+    """One cell under a load of three minutes; each launch's readings, empty as it once was."""
+    made = RunBuilder()
+    one = cell("dense", scenario=wire.SUSTAINED)
+    made.add_cell(one)
+    for at, readings in enumerate(launches):
+        minutes = blocks(4.0, made.rng, 3, 300)
+        made.add_launch("g", at, cell_launch(one["id"], minutes, readings=readings))
+    run = made.build()
+    return replace(run, devices=[replace(run.devices[0], facts=dict(facts))])
+
+
+def lasting(run: Run) -> tuple[dict[str, Any], dict[str, str]]:
+    """What its one cell tells of the load, and why it does not tell the rest."""
+    [row] = build(run)["results"]
+    return row["sustained"], row["reasons"]
+
+
+def panels(spec: Mapping[str, Any]) -> list[list[dict[str, Any]]]:
+    """The points of each panel: those of its lines, and then those of its diamonds."""
+    panels = [(panel, layer) for panel in spec["vconcat"] for layer in panel["layer"]]
+    data = [layer.get("data") or panel.get("data") or spec["data"] for panel, layer in panels]
+    return [spec["datasets"][each["name"]] for each in data]
+
+
 def test_a_lasting_load_is_drawn_over_its_first_minute() -> None:
     document = build(every_scenario().build())
     rows = [row for row in document["results"] if row["sustained"]]
@@ -162,9 +193,95 @@ def test_a_lasting_load_is_drawn_over_its_first_minute() -> None:
         assert row["sustained"]["over_first"] == [minute / minutes[0] for minute in minutes]
     found = thermal_section.section(document)
     assert "lasting load" in found.charts[-1].caption
-    [points] = found.charts[-1].draw()["datasets"].values()
+    points = panels(found.charts[-1].draw())[0]
     told = [ratio for row in rows for ratio in row["sustained"]["over_first"]]
-    assert sorted(point["ratio"] for point in points) == sorted(told)
+    assert sorted(point["value"] for point in points) == sorted(told)
+
+
+def test_heat_is_drawn_below_the_minutes_of_a_load_and_throttling_marks_them() -> None:
+    run = loaded(heat_of_builder(3))
+    load, reasons = lasting(run)
+    assert load["temperature_c"]["cpu-thermal"] == [55.0, 67.5, 80.0, 92.5]
+    assert load["clock_mhz"] == [2400.0, 2400.0, 1500.0, 1500.0]
+    assert load["clock_share"] == [1.0, 1.0, 0.625, 0.625]
+    assert load["throttled"] == [None, "throttled", "throttled"]
+    assert not [path for path in reasons if path.startswith("sustained") and "ci" not in path]
+    found = section(run)
+    ratios, diamonds, heat, clocks = panels(found.charts[-1].draw())
+    assert [point["minute"] for point in ratios] == [1, 2, 3]
+    assert [point["minute"] for point in diamonds] == [2, 3]
+    assert [(p["minute"], p["value"]) for p in heat][::3] == [(0, 55.0), (3, 92.5)]
+    assert [p["value"] for p in clocks] == load["clock_share"]
+    assert found.charts[-1].caption.endswith("diamonds: throttled")
+    shown = found.tables[-1].rows[0][-3:]
+    assert shown == [
+        "cpu-thermal: 55.0, 67.5, 80.0, 92.5",
+        "100.0%, 100.0%, 62.5%, 62.5%",
+        f"{NOTHING}; throttled; throttled",
+    ]
+    assert "after each minute" in found.words[0]
+
+
+def test_what_was_read_within_a_load_counts_for_its_device_and_its_flags() -> None:
+    """Around the launch it is 55.6 degrees at most, at 2,400 MHz, and nothing throttles."""
+    run = loaded(heat_of_builder(3))
+    [device] = thermal(run)
+    told = ("hottest_c", "hottest_sensor", "lowest_mhz", "lowest_share", "throttled")
+    assert [device[key] for key in told] == [92.5, "cpu-thermal", 1500.0, 0.625, 1]
+    assert device["launches"][0]["temperature_c"] == {"cpu-thermal": [51.2, 55.6]}
+    [row] = build(run)["results"]
+    assert row["noise"]["temperature_c"] == [55.0, 92.5]
+    assert row["noise"]["clock_mhz"] == [1500.0, 2400.0]
+    assert "throttled in 1 of 1 launches: throttled" in row["flags"]
+    assert "warmed by up to 37.5 degrees within a launch" in row["flags"]
+    assert not section(run).detail
+
+
+def test_throttling_is_blamed_on_the_cell_during_whose_minutes_it_was() -> None:
+    """One launch of two cells, each alone in turn: by its end the counter has risen."""
+    made = RunBuilder()
+    cool, hot = heat_of_builder(2, throttles_at=9), heat_of_builder(2)
+    before, after = reading(50.0, 2400.0), reading(90.0, 1500.0, bits=0x4)
+    for variant, readings in (("int8", cool), ("dense", hot)):
+        one = cell(variant, scenario=wire.SUSTAINED)
+        made.add_cell(one)
+        launch = cell_launch(one["id"], blocks(2.0, made.rng, 2, 300), readings=readings)
+        made.add_launch("g", 0, launch, around={"before": before, "after": after})
+    run = made.build()
+    int8, dense = build(run)["results"]
+    assert int8["sustained"]["throttled"] == [None, None]
+    assert not [flag for flag in int8["flags"] if "throttled" in flag]
+    assert [flag for flag in dense["flags"] if "throttled" in flag]
+    [device] = thermal(run)
+    assert (device["throttled"], device["hottest_c"]) == (1, 90.0)
+
+
+def test_of_several_launches_the_hottest_and_the_slowest_are_told() -> None:
+    cool = heat_of_builder(3, throttles_at=9)
+    load, _ = lasting(loaded(cool, heat_of_builder(3), heat_of_builder(3, throttles_at=3)))
+    assert load["clock_mhz"] == [2400.0, 2400.0, 1500.0, 1500.0]
+    assert load["throttled"] == [None, "throttled", "throttled"]
+    # A launch that was stored before minutes were read takes nothing from the others.
+    mixed, _ = lasting(loaded([], cool))
+    assert mixed["clock_mhz"] == [2400.0] * 4 and mixed["throttled"] == [None] * 3
+
+
+def test_minutes_that_nobody_read_are_null_with_the_reason() -> None:
+    silent: wire.Reading = {"clock": None, "throttling": None, "temperature": None}
+    load, reasons = lasting(loaded([silent] * 4))
+    assert [load[name] for name in HEAT] == [None] * 4
+    whys = [NO_SENSOR, NO_CLOCK, NO_CLOCK, NO_COUNTER]
+    assert [reasons[f"sustained.{name}"] for name in HEAT] == whys
+    older = loaded([])
+    load, reasons = lasting(older)
+    assert [load[name] for name in HEAT] == [None] * 4
+    assert [reasons[f"sustained.{name}"] for name in HEAT] == [UNREAD] * 4
+    found = section(older)
+    assert len(panels(found.charts[-1].draw())) == 1 and "clock" not in found.charts[-1].caption
+    assert f"Of the minutes under a lasting load: {UNREAD}." in found.words
+    unknown, reasons = lasting(loaded(heat_of_builder(3), facts={}))
+    assert unknown["clock_share"] is None and unknown["clock_mhz"]
+    assert reasons["sustained.clock_share"] == NO_HIGHEST
 
 
 def test_the_store_keeps_when_a_launch_began_and_reads_older_ones() -> None:
@@ -181,3 +298,15 @@ def test_the_store_keeps_when_a_launch_began_and_reads_older_ones() -> None:
     assert launch_record(SimpleNamespace(**row)) == replace(record, started=1.8e9)
     older = {**row, "record": {k: v for k, v in row["record"].items() if k != "started"}}
     assert launch_record(SimpleNamespace(**older)).started is None
+
+
+def test_the_store_keeps_what_was_read_minute_by_minute_and_reads_older_ones() -> None:
+    record = loaded(heat_of_builder(3)).launches[0]
+    about: Any = {"group": "g", "ordinal": 0, "started": 1.8e9, "seconds": 2.0}
+    event: Any = {**about, "interleaved": False, "conditions": record.conditions}
+    row = launch_row("run", "pi5", event, record.launch)
+    kept = {**row, "record": json.loads(json.dumps(row["record"]))}
+    told = launch_record(SimpleNamespace(**kept))
+    assert told.launch["readings"] == heat_of_builder(3)
+    older = {**row, "record": {k: v for k, v in row["record"].items() if k != "readings"}}
+    assert launch_record(SimpleNamespace(**older)).launch["readings"] == []

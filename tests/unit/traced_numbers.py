@@ -14,6 +14,7 @@ from reports.gates import METRICS
 
 MARK = "\N{MATHEMATICAL LEFT WHITE SQUARE BRACKET}"
 _PRINTED = re.compile(rf"{MARK}[-+]?\d[\d,.]*(?:e[-+]?\d+)?")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-][\d:]+)")
 # What turns a number of the document into the unit of the page: percent, KiB, MiB, ms, minutes.
 UNITS = (100, 2**10, 2**20, 2**-10, 2**-20, 1000, 1 / 60)
 # Words that the program itself takes for keys.
@@ -60,6 +61,21 @@ class Whole(int):
         return _kept(int(self) / other, other)
 
 
+class Moment(str):
+    """A time of the document, of which a page may show the beginning."""
+
+    __slots__ = ()
+
+    def __getitem__(self, key: Any) -> str:
+        return marked(str.__getitem__(self, key))
+
+    def __str__(self) -> str:
+        return marked(str.__getitem__(self, slice(None)))
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
+
+
 def _kept(value: Any, unit: Any) -> Any:
     """Still the document's where only its unit changed."""
     if not isinstance(value, (int, float)):
@@ -76,6 +92,8 @@ def traced(value: Any) -> Any:
     if isinstance(value, list):
         return [traced(item) for item in value]
     if isinstance(value, str):
+        if _MOMENT.fullmatch(value):
+            return Moment(value)
         return value if value in _WORDS else marked(value)
     if isinstance(value, bool) or value is None:
         return value

@@ -8,6 +8,7 @@ import os
 import pytest
 
 from agents import probes
+from agents.scenarios import sustained
 
 CPU = "sys/devices/system/cpu/"
 NUC = {
@@ -94,6 +95,37 @@ def test_what_the_probes_read(tmp_path, board):
     found = probes.read_all(str(tmp_path))
     assert found == READINGS[board]
     assert json.loads(json.dumps(found)) == found
+
+
+@pytest.mark.parametrize(
+    ("board", "cpus", "clock"),
+    [
+        ("nuc", [10], {"10": 400.0}),
+        ("nuc", [0, 1, 10], {"0": 2800.125, "10": 400.0}),
+        ("jetson", [0], {"0": 1728.0}),
+        ("pi", [0], None),
+        ("pi", [3], {"3": 600.0}),
+        ("nothing", [0], None),
+    ],
+)
+def test_between_minutes_of_load_only_heat_is_read_and_only_the_cells_clock(
+    tmp_path, board, cpus, clock
+):
+    lay_out(tmp_path, TREES[board])
+    found = sustained.heat(cpus, str(tmp_path))
+    kept = {name: READINGS[board][name] for name in ("throttling", "temperature")}
+    assert found == {"clock": clock, **kept}
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_heat_is_read_anew_each_time(tmp_path):
+    lay_out(tmp_path, PI)
+    before = sustained.heat([3], str(tmp_path))
+    hot = {"sys/class/thermal/thermal_zone0/temp": "86000\n"}
+    lay_out(tmp_path, {**hot, CPU + "cpu3/cpufreq/scaling_cur_freq": "500000\n"})
+    after = sustained.heat([3], str(tmp_path))
+    assert (before["temperature"], before["clock"]) == ({"cpu-thermal": 85.11}, {"3": 600.0})
+    assert (after["temperature"], after["clock"]) == ({"cpu-thermal": 86.0}, {"3": 500.0})
 
 
 def test_files_that_hold_something_else_are_no_reading(tmp_path):

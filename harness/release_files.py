@@ -1,4 +1,4 @@
-"""What was released before: found again, and made the baseline of its successors."""
+"""The model files of releases: kept where gates pass, found again as their successors' baseline."""
 
 from __future__ import annotations
 
@@ -65,8 +65,20 @@ def _released(study: Study, reference: str, store: Store) -> Variant:
     if known:
         return _of_run(store.load(known.run), known.variant, store)
     name, _, variant = reference.partition(":")
-    run = store.load(store.resolve(name))
+    run = _run(study, name, store)
     return _of_run(run, variant or _successor(study, run), store)
+
+
+def _run(study: Study, name: str, store: Store) -> Run:
+    try:
+        return store.load(store.resolve(name))
+    except StoreError as error:
+        named = ", ".join(each.name for each in releases.of_study(store, study.name)) or "none"
+        raise StoreError(
+            f"{error.what}; releases of {study.name}: {named}",
+            where=error.where,
+            next_step=error.next_step,
+        ) from None
 
 
 def _successor(study: Study, run: Run) -> str:
