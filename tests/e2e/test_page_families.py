@@ -98,7 +98,7 @@ def family(tmp_path_factory: pytest.TempPathFactory, local_root: Path) -> Lab:
 @pytest.fixture(scope="module")
 def document(family: Lab) -> dict[str, Any]:
     """The report of its last run."""
-    for budget in ("10s", "90s"):  # the longer one where the machine is busy
+    for budget in ("25s", "90s"):  # the longer one where the machine is busy
         report = family.run("--budget", budget, **STUDY)
         if complete(report):
             return report
