@@ -114,34 +114,16 @@ def history(
     """
     from harness import past
     from harness.store import LATEST, Store
-    from reports.sessions import history as sessions
     from reports.sessions import history_page, overview_page
 
     store = Store(url)
-    if metric not in sessions.FOLLOWED:
-        meant = nearest(metric, sessions.FOLLOWED) or "latency_p50_ms"
-        told = unknown("metric", metric, sessions.FOLLOWED)
-        raise InputError(told, where="--metric", next_step=f"give --metric {meant}")
+    past.check_metric(metric)
     if variant is None:
         found = past.overview(store, name, device, metric, anchor)
         show(found, overview_page.title(found), overview_page.sections(found), form, output)
-        return
-    name = name or LATEST
-    planned = past.of_study(store, name)
-    where = past.device_of(planned, variant, device)
-    if anchor is not None:
-        past.device_of(planned, anchor, where)
-    ids = past.with_variant(planned, where, variant)
-    anchor = anchor or past.usual_anchor(planned, where)
-    question = sessions.Question(variant, where, metric, anchor)
-    found = sessions.build(map(store.load, ids), question)
-    if not found["series"]:
-        raise InputError(
-            f"no run measured {metric} of {variant} on {where}: it is of other scenarios",
-            where=planned[-1].study,
-            next_step=f"edgeproof history {name} --variant {variant} --metric latency_p50_ms",
-        )
-    show(found, history_page.title(found), history_page.sections(found), form, output)
+    else:
+        found = past.of_variant(store, name or LATEST, variant, device, metric, anchor)
+        show(found, history_page.title(found), history_page.sections(found), form, output)
 
 
 def _check_variant(name: str | None, *runs: Run) -> None:

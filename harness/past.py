@@ -98,6 +98,34 @@ def usual_anchor(planned: Sequence[Planned], device: str) -> str | None:
     return always[0] if len(baselines) > 1 and always else None
 
 
+def check_metric(metric: str) -> None:
+    """Refuse a metric that no history follows."""
+    if metric not in history.FOLLOWED:
+        meant = nearest(metric, history.FOLLOWED) or "latency_p50_ms"
+        told = unknown("metric", metric, history.FOLLOWED)
+        raise InputError(told, where="--metric", next_step=f"give --metric {meant}")
+
+
+def of_variant(
+    store: Store, name: str, variant: str, device: str | None, metric: str, anchor: str | None
+) -> dict[str, Any]:
+    """The document of one variant's history on one device; `name` as `of_study` takes it."""
+    planned = of_study(store, name)
+    where = device_of(planned, variant, device)
+    if anchor is not None:
+        device_of(planned, anchor, where)
+    ids = with_variant(planned, where, variant)
+    question = history.Question(variant, where, metric, anchor or usual_anchor(planned, where))
+    found = history.build(map(store.load, ids), question)
+    if not found["series"]:
+        raise InputError(
+            f"no run measured {metric} of {variant} on {where}: it is of other scenarios",
+            where=planned[-1].study,
+            next_step=f"edgeproof history {name} --variant {variant} --metric latency_p50_ms",
+        )
+    return found
+
+
 def overview(
     store: Store, name: str | None, device: str | None, metric: str, anchor: str | None
 ) -> dict[str, Any]:
