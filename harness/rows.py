@@ -39,7 +39,7 @@ def launch_row(
     """One cell's part of a launch as a row."""
     record: dict[str, Any] = {key: value for key, value in cell.items() if key != "blocks"}
     record["block_lengths"] = [len(block) for block in cell["blocks"]]
-    record["started"] = launch.get("started")
+    record["started"] = launch["started"]
     return {
         "run": run,
         "device": device,

@@ -17,7 +17,7 @@ from harness import cli
 from harness.store import SCHEMA_VERSION, Store
 from tests.unit.report_runs import POOR
 from tests.unit.run_builder import realistic
-from tests.unit.selection_builder import save
+from tests.unit.session_builder import keep
 
 Command = Callable[..., tuple[int, str, str]]
 NO_WORDS = re.compile(r"\b(?:nan|NaN|None|inf|Traceback)\b")
@@ -30,7 +30,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     for at, (name, make) in enumerate(POOR.items()):
         run = make()
         named = {**run.study, "name": name, "variants": {"dense": {}, "int8": {}}}
-        save(store, replace(run, id=name, study=named, started=f"2026-01-{at + 1:02d}T10:00:00Z"))
+        keep(store, replace(run, id=name, study=named, started=f"2026-01-{at + 1:02d}T10:00:00Z"))
     return url
 
 
@@ -118,7 +118,7 @@ def test_a_store_of_a_newer_version_is_left_alone(
     edgeproof: Command, tmp_path: Path, command: Any
 ) -> None:
     newer = Store(f"sqlite:///{tmp_path}/newer.db")
-    save(newer, realistic(launches=1, batches=(1,)))
+    keep(newer, realistic(launches=1, batches=(1,)))
     with newer.engine.begin() as link:
         link.execute(sa.text(f"update schema_version set version = {SCHEMA_VERSION + 1}"))
     before = (tmp_path / "newer.db").read_bytes()

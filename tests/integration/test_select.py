@@ -13,7 +13,8 @@ import pytest
 from harness import cli
 from harness.store import Store
 from reports.run import Run
-from tests.unit.selection_builder import BOARDS, save, session
+from tests.unit.selection_builder import BOARDS, session
+from tests.unit.session_builder import keep
 
 PRICES = ("--price", "pi5=80", "--price", "orin=249", "--price", "nuc=400")
 
@@ -23,15 +24,15 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A store of one long session, three short ones, and runs that fit none of them."""
     url = f"sqlite:///{tmp_path_factory.mktemp('store')}/runs.db"
     store = Store(url)
-    save(store, session("kws-long"))
+    keep(store, session("kws-long"))
     for at in range(3):
-        save(store, session(f"kws-{at}", seed=30 + at, launches=2, between=0.03))
-    save(store, session("kws-one", launches=1))
-    save(store, replace(session("kws-empty"), launches=[]))
+        keep(store, session(f"kws-{at}", seed=30 + at, launches=2, between=0.03))
+    keep(store, session("kws-one", launches=1))
+    keep(store, replace(session("kws-empty"), launches=[]))
     other = session("digits-1")
-    save(store, replace(other, study={**other.study, "name": "digits"}))
-    save(store, _with_another_file(session("kws-rebuilt")))
-    save(store, session("kws-moved", boards={**BOARDS, "pi5": (40.0, "jetson-orin-nano")}))
+    keep(store, replace(other, study={**other.study, "name": "digits"}))
+    keep(store, _with_another_file(session("kws-rebuilt")))
+    keep(store, session("kws-moved", boards={**BOARDS, "pi5": (40.0, "jetson-orin-nano")}))
     return url
 
 

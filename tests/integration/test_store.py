@@ -78,6 +78,7 @@ def event(group: str, ordinal: int, cell: str, blocks: list[list[int]]) -> Any:
         "kind": "launch",
         "group": group,
         "ordinal": ordinal,
+        "started": float(ordinal),
         "seconds": 1.5,
         "interleaved": True,
         "conditions": {"before": {"steal": None}, "after": {"steal": ordinal}},

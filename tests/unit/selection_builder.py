@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -73,25 +71,3 @@ def _board(
         for variant, each in cells.items():
             made.add_evaluation(each, RIGHT[variant])
     return made
-
-
-def save(store: Any, run: Run) -> None:
-    """Put a run into a harness.store.Store, as a session would."""
-    store.create_run(replace(run, launches=[], evaluations=[]), Path("/studies"), None)
-    groups: dict[tuple[str, str, int], list[Any]] = {}
-    for record in run.launches:
-        groups.setdefault((record.device, record.group, record.ordinal), []).append(record)
-    for (device, group, ordinal), records in groups.items():
-        event = {
-            "kind": "launch",
-            "group": group,
-            "ordinal": ordinal,
-            "seconds": records[0].seconds,
-            "interleaved": records[0].interleaved,
-            "conditions": records[0].conditions,
-            "cells": [record.launch for record in records],
-        }
-        store.add_launch(run.id, device, event)
-    for evaluation in run.evaluations:
-        store.add_evaluation(run.id, evaluation.device, evaluation.event)
-    store.finish_run(run.id)

@@ -81,7 +81,7 @@ def keep(store: Store, run: Run) -> None:
     """Store a run as the controller does: planned first, then launch by launch."""
     store.create_run(run, Path(), None, run.dataset)
     for board in run.devices:
-        store.update_device(run.id, board.name, facts=dict(board.facts), status="ok")
+        store.update_device(run.id, board.name, facts=dict(board.facts), status=board.status)
     launches: dict[tuple[str, str, int], list[Any]] = {}
     for record in run.launches:
         launches.setdefault((record.device, record.group, record.ordinal), []).append(record)
@@ -90,8 +90,9 @@ def keep(store: Store, run: Run) -> None:
             "kind": "launch",
             "group": group,
             "ordinal": ordinal,
-            "interleaved": True,
-            "seconds": 2.0,
+            "started": float(ordinal),
+            "interleaved": records[0].interleaved,
+            "seconds": records[0].seconds,
             "cells": [record.launch for record in records],
             "conditions": records[0].conditions,
         }
