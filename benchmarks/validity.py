@@ -46,6 +46,7 @@ from typing import Any, NoReturn
 from benchmarks.trials import figures, gates
 from benchmarks.trials.gates import HOGS, LIMIT, METRIC, SAME, TARGETS, Findings
 from benchmarks.trials.lanes import Lanes
+from harness.errors import DeviceError
 from harness.selftest.fit import PILOT, layers_for
 from reports import stats
 from reports.sequential import Rule, ratio_rule
@@ -185,6 +186,8 @@ def main() -> None:
     ):
         try:
             complete = measure(lanes, setting, found)
+        except DeviceError as error:
+            sys.exit(str(error))
         except KeyboardInterrupt:
             say("interrupted: these are the gates that were finished")
     if setting.keep:

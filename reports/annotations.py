@@ -48,15 +48,18 @@ def github(document: Document, advisory: bool = False) -> str:
 
 def drifted(document: Document, study: str = "STUDY") -> Iterator[str]:
     """How far each cell has drifted since the last release; `study` is the file of its gate."""
-    drift = document["drift"]
-    for row in drift["cells"]:
-        yield f"drift since {clean(drift['release']['name'])}: {told_drift(row, study)}"
+    for row in document["drift"]["cells"]:
+        yield f"{_since(document)}: {told_drift(row, study)}"
 
 
 def _drifted(document: Document) -> Iterator[tuple[str, str, str]]:
-    for row, text in zip(document["drift"]["cells"], drifted(document), strict=True):
-        title, _, rest = text.partition(": ")
-        yield "warning" if row["beyond"] else "notice", title, shorten(rest, LONGEST)
+    for row in document["drift"]["cells"]:
+        kind = "warning" if row["beyond"] else "notice"
+        yield kind, _since(document), shorten(told_drift(row), LONGEST)
+
+
+def _since(document: Document) -> str:
+    return f"drift since {clean(document['drift']['release']['name'])}"
 
 
 def _kinds(document: Document, kinds: dict[str, str]) -> Iterator[tuple[Row, str]]:

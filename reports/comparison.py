@@ -18,7 +18,7 @@ from reports.index import Index, Taken
 from reports.launchwise import log_ratios
 from reports.multiplicity import DIFFERENCE_ALPHA, holm
 from reports.run import CellRecord, GroupRecord
-from reports.sequential import STATISTICS, proof_above
+from reports.sequential import ESTIMATORS, STATISTICS, proof_above
 
 Finding = Literal["faster", "slower", "same", "undecided"]
 # A difference of exactly zero is never true, and interleaved runs of IDENTICAL models differ by
@@ -34,7 +34,6 @@ RATIOS: Mapping[str, Launchwise] = {
     if metric.against_baseline and metric.launchwise
 }
 THROUGHPUT = "throughput_ratio"  # the one ratio that is above 1 for the faster side
-_ESTIMATORS = {"t": stats.t_ratio, "signed-rank": stats.signed_rank_ratio}
 # By the kind of a group: what its times are by.
 CLOCKS = {"variant": "the runtime's own, else around the call", "runtime": "around the call"}
 _SHARED = ("batch", "threads", "scenario")
@@ -184,7 +183,7 @@ def _compare(
 ) -> dict[str, Any]:
     baseline, candidate = sides
     logs = log_ratios(found, pairs, RATIOS[metric])
-    estimate = _ESTIMATORS[STATISTICS[RATIOS[metric]]](logs)
+    estimate = ESTIMATORS[STATISTICS[RATIOS[metric]]](logs)
     if estimate.value is None:
         estimate = Estimate.missing(_why_no_ratio(baseline, candidate, pairs, RATIOS[metric]))
     return {

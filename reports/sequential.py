@@ -20,7 +20,7 @@ test too, and gives p-values that Holm's procedure may take at any stop (reports
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -48,13 +48,17 @@ RATIO_TOLERANCE = 0.01
 # A limit in ms is an agreement: what is beyond it is beyond it.
 ABSOLUTE_TOLERANCE = 0.0
 # The tails of p95 and p99 are heavy, so they take ranks; p50 and means take the sharper t.
-STATISTICS: dict[str, Statistic] = {
+STATISTICS: Mapping[str, Statistic] = {
     "p50": "t",
     "p95": "signed-rank",
     "p99": "signed-rank",
     "unpreempted_p50": "t",
     "unpreempted_p95": "signed-rank",
     "throughput": "t",
+}
+ESTIMATORS: Mapping[Statistic, Callable[..., Estimate]] = {
+    "t": stats.t_ratio,
+    "signed-rank": stats.signed_rank_ratio,
 }
 
 
@@ -217,8 +221,7 @@ def estimate_at(values: Sequence[float], statistic: Statistic, look: int) -> Est
     once and so are too wide at the stop. All this is for launches that do not depend on each other.
     """
     confidence = 1 - (1 - CONFIDENCE) / math.sqrt(max(look, 1))
-    estimator = stats.signed_rank_ratio if statistic == "signed-rank" else stats.t_ratio
-    return estimator(values, confidence)
+    return ESTIMATORS[statistic](values, confidence)
 
 
 def _decision(

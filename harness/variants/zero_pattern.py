@@ -6,8 +6,6 @@ outputs and inputs, then n:m, then blocks, else unstructured.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from scipy import special
 
@@ -64,8 +62,8 @@ def _n_of_m(zero: Array) -> str | None:
         kept = m - zero.reshape(-1, m).sum(axis=1)
         n = int(kept.max())
         accounted = (m - n) / m >= GUARANTEED * share
-        by_chance = len(kept) * _log(float(special.bdtr(n, m, 1 - share)))
-        if 0 < n < m and accounted and by_chance < math.log(CHANCE):
+        by_chance = special.bdtr(n, m, 1 - share) ** len(kept)
+        if 0 < n < m and accounted and by_chance < CHANCE:
             return f"{n}:{m}"
     return None
 
@@ -89,8 +87,8 @@ def _paired(cells: Array, axis: int) -> Array | None:
     share = float(cells.mean())
     # Zeros that come in pairs leave fewer cells that are zero without their neighbour.
     alone = int((cells & ~covered).sum())
-    by_chance = _log(float(special.bdtr(alone, cells.size // 2, 2 * share * (1 - share))))
-    return pairs if _explains(cells, covered) and by_chance < math.log(CHANCE) else None
+    by_chance = special.bdtr(alone, cells.size // 2, 2 * share * (1 - share))
+    return pairs if _explains(cells, covered) and by_chance < CHANCE else None
 
 
 def _explains(zero: Array, covered: Array) -> bool:
@@ -106,8 +104,4 @@ def _explains(zero: Array, covered: Array) -> bool:
 def _unlikely(groups: Array, zero: Array, size: int) -> bool:
     """Whether so many groups of `size` weights are hardly ever zero by chance alone."""
     hits, each = int(groups.sum()), float(zero.mean()) ** size
-    return hits > 0 and _log(float(special.bdtrc(hits - 1, groups.size, each))) < math.log(CHANCE)
-
-
-def _log(chance: float) -> float:
-    return math.log(chance) if chance > 0 else -math.inf
+    return hits > 0 and bool(special.bdtrc(hits - 1, groups.size, each) < CHANCE)

@@ -14,7 +14,6 @@ _PRODUCTS = (
     "A product of gates only nominates: gates stop as soon as they are decided, so that its "
     "interval holds the truth less often than it says."
 )
-_SIGN = {"max": "<=", "min": ">="}
 
 
 def section(document: Document) -> Section:
@@ -43,18 +42,16 @@ def _sentence(reason: str) -> str:
 def _table(names: Names, rows: list[Row]) -> Table:
     columns = [
         *names.columns(),
-        Column("of"),
+        Column("one gate allows"),
         Column("over the release [95% interval]", "number"),
-        Column("one gate allows", "number"),
         Column("beyond", "word"),
         Column("known by"),
     ]
     body = [
         [
             *names.values(row),
-            row["metric"],
+            clean(row["gate"] or f"{row['metric']}, of which there is no gate"),
             with_interval(row["ratio"], row["ci"]),
-            "" if row["limit"] is None else f"{_SIGN[row['bound']]} {row['limit']:g}",
             "beyond" if row["beyond"] else "",
             "; ".join(filter(None, [way(row), clean(row["reason"] or "")])),
         ]

@@ -8,7 +8,7 @@ from functools import partial
 from reports.layout import Chart, Column, Document, Row, Section, Spec, Table
 from reports.names import LONGEST_LABEL, Names
 from reports.selection.wanted import ENERGY, PRICE, badness
-from reports.selection.words import chance, drawn, with_ends
+from reports.selection.words import BEHIND, ON, chance, drawn, with_ends
 from reports.text import clean, counted, number
 
 ORDER = 59
@@ -16,7 +16,6 @@ TITLE = "Pareto front"
 MOST_DRAWN = 4
 SEEN = 1.1  # the largest over the smallest from which marks differ in size
 NO_FRONT = "No two cells of a device with a time ran alike, so there is no front."
-ON, BEHIND = "on the front", "behind it"
 # How a metric reads, and its unit.
 _METRICS = {
     "latency_p50_ms": ("p50", "ms"),

@@ -9,8 +9,8 @@ import altair as alt
 
 from reports.charts import FINDING_COLOURS, _data, _palette, _spec
 from reports.layout import Row, Spec
+from reports.selection.words import BEHIND, ON
 
-ON, BEHIND = "on the front", "behind it"
 _NEAR = alt.Scale(zero=False)
 
 

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from reports.layout import Chart, Column, Row, Section, Spec, Table
 from reports.selection.wanted import MOST_AXES, SURE
 from reports.selection.words import (
+    BEHIND,
     LONGEST,
+    ON,
     Document,
     chance,
     drawn,
@@ -137,7 +139,7 @@ def _point(row: Row, axes: list[str], alone: bool) -> Row | None:
         **drawn("y", axes[1], values[1]),
         "kind": clean(row["variant" if alone else "hardware"], LONGEST),
         **({"place": clean(row["runtime"], LONGEST)} if alone else {}),
-        "front": "on the front" if row["on_front"] else "behind it",
+        "front": ON if row["on_front"] else BEHIND,
     }
 
 

@@ -11,6 +11,7 @@ from reports.text import NOTHING, clean, percent, with_interval
 
 Document = Mapping[str, Any]
 LONGEST = 48
+ON, BEHIND = "on the front", "behind it"
 _DIMENSIONS = (
     ("precision_requested", "{}"),
     ("batch", "batch {}"),

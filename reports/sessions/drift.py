@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from reports import stats
 from reports.estimate import Estimate
 from reports.families import baseline_of, is_origin, is_twin
 from reports.gates import METRICS, Limit, limits
 from reports.index import Index, index
 from reports.layout import Row
 from reports.run import CellRecord, Release, Run
-from reports.sequential import STATISTICS
+from reports.sequential import ESTIMATORS, STATISTICS
 from reports.sessions.anchor import CellName, anchored_logs, by_name, named
 from reports.text import clean, counted, number, with_interval
 
@@ -38,7 +37,6 @@ KEYS = (
     "threads",
     "scenario",
 )
-_ESTIMATORS = {"t": stats.t_ratio, "signed-rank": stats.signed_rank_ratio}
 
 
 @dataclass(frozen=True)
@@ -167,7 +165,7 @@ def told(row: Row, study: str = "STUDY") -> str:
     if row["beyond"]:
         parts.append(f"more than one gate allows, {row['gate']}")
     if row["next_step"]:
-        parts.append(f"to prove it: {clean(row['next_step']).replace('STUDY', study)}")
+        parts.append(f"to prove it: {clean(row['next_step']).replace('STUDY', study, 1)}")
     return "; ".join(parts)
 
 
@@ -204,7 +202,7 @@ def _links(found: Index, limit: Limit) -> Iterator[tuple[CellName, Link]]:
             continue
         if limit.asks(record.cell["scenario"]) and _differ(baseline, record):
             logs = anchored_logs(found, record, baseline, of)
-            ratio = _ESTIMATORS[STATISTICS[of]](logs)
+            ratio = ESTIMATORS[STATISTICS[of]](logs)
             files = baseline.cell["artifact"], record.cell["artifact"]
             yield name, Link(found.run.id, record.cell["id"], *files, ratio)
 

@@ -14,21 +14,19 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from reports import stats
 from reports.document import plain
 from reports.estimate import CONFIDENCE, Estimate
 from reports.gates import METRICS
 from reports.index import Index, index
 from reports.results import result_row
 from reports.run import CellRecord, Run
-from reports.sequential import STATISTICS
+from reports.sequential import ESTIMATORS, STATISTICS
 from reports.sessions.anchor import MARGIN, anchor_cell, anchored_logs, by_name, named
 from reports.sessions.change_points import FEWEST, change_points
 from reports.sessions.environment import Difference, differences
 
 SCHEMA = "edgeproof.history/1"
 FOLLOWED = tuple(name for name, metric in METRICS.items() if not metric.against_baseline)
-_ESTIMATORS = {"t": stats.t_ratio, "signed-rank": stats.signed_rank_ratio}
 # The least noise of a session: half of a difference that is none.
 _LEAST_NOISE = MARGIN / 2
 Asked = tuple[str, str, int, int, str]  # runtime, precision, batch, threads, scenario
@@ -165,7 +163,7 @@ def _point(found: Index, record: CellRecord, question: Question, session: int) -
         anchor.cell["variant"],
         anchor.cell["artifact"],
         _value(found, anchor, question.metric),
-        _ESTIMATORS[STATISTICS[of]](anchored_logs(found, record, anchor, of)),
+        ESTIMATORS[STATISTICS[of]](anchored_logs(found, record, anchor, of)),
     )
 
 

@@ -6,7 +6,6 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping
-from html.parser import HTMLParser
 from typing import Any
 from xml.etree import ElementTree
 
@@ -18,33 +17,11 @@ from rich.console import Console
 from reports import annotations, render
 from reports.junit import xml
 from reports.sections import all_sections, latency
+from tests.unit.page_texts import PageTexts
 
 # What a program says of a value that is not there, and a person never.
 NO_WORDS = re.compile(r"\b(?:nan|NaN|None|inf|-inf|null|undefined|Traceback|Error)\b")
 LOST = "could not be made"
-
-
-class _Text(HTMLParser):
-    """What is to be read on a page, outside scripts and style."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.inside: list[str] = []
-        self.texts: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in ("script", "style"):
-            self.inside.append(tag)
-        self.texts += [value for name, value in attrs if name == "aria-label" and value]
-
-    def handle_endtag(self, tag: str) -> None:
-        if self.inside and self.inside[-1] == tag:
-            self.inside.pop()
-
-    def handle_data(self, data: str) -> None:
-        if not self.inside:
-            self.texts.append(data)
 
 
 def terminal(found: Mapping[str, Any]) -> str:
@@ -56,7 +33,7 @@ def terminal(found: Mapping[str, Any]) -> str:
 def readable(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Every form that people read."""
     yield "terminal", terminal(found)
-    yield "page", " ".join(_Text(render.html(found)).texts)
+    yield "page", " ".join(PageTexts(render.html(found)).texts)
     yield "markdown", render.markdown(found)
     yield "markdown with pictures", render.markdown(found, "files")
     yield "csv", render.csv(found)
